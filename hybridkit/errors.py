@@ -1,0 +1,9 @@
+"""The one exception that is meant for the reader: a sentence that says what is wrong and how to mend it."""
+
+
+class KitError(Exception):
+    """A fault in what the user gave (parameters, data, model, folder), told in one clear sentence.
+
+    The message names the value that was read, what was expected and how to mend it.
+    The command line prints it without a traceback and exits with status 1.
+    """
