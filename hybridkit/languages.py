@@ -1,5 +1,6 @@
 """The languages that the kit knows: code, English name, script, direction, and whether words have spaces."""
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -66,7 +67,7 @@ def language(code: str) -> Language:
 
 def check_code(code: object) -> str:
     """Return `code` if it is a plausible language code, else raise KitError with the likely one."""
-    if isinstance(code, str) and code.isascii() and 2 <= len(code.split("-")[0]) <= 3 and code == code.lower():
+    if isinstance(code, str) and re.fullmatch(r"[a-z]{2,3}(-[a-z0-9]{2,8})*", code):
         return code
     names = {entry.name.lower(): entry.code for entry in _TABLE}
     near = get_close_matches(str(code).lower(), [*names, *LANGUAGES], n=1)

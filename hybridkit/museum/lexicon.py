@@ -33,12 +33,16 @@ class Lexicon:
 
     def name(self, person: Person) -> str:
         """A person's name in this language's script."""
+        first, last = self.name_parts(person)
+        return self.data["names"]["order"].format(first=first, last=last)
 
-        def spell(syllables: tuple[str, ...]) -> str:
-            word = "".join(self._syllables[s] for s in syllables[:-1]) + self._finals[syllables[-1]]
-            return word[0].upper() + word[1:]
+    def name_parts(self, person: Person) -> tuple[str, str]:
+        """A person's first and last name in this language's script."""
+        return self._spell(person.first), self._spell(person.last)
 
-        return self.data["names"]["order"].format(first=spell(person.first), last=spell(person.last))
+    def _spell(self, syllables: tuple[str, ...]) -> str:
+        word = "".join(self._syllables[s] for s in syllables[:-1]) + self._finals[syllables[-1]]
+        return word[0].upper() + word[1:]
 
     def number(self, value: int, grouped: bool = False) -> str:
         """A number in this language's digits; a price has its thousands grouped."""

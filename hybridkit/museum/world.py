@@ -6,6 +6,7 @@ Makers and restorers have invented names, kept as syllables, which each language
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 from hybridkit.errors import KitError
 from hybridkit.streams import Stream
@@ -41,15 +42,23 @@ CONCEPTS = {
     ).split(),
 }
 
+#: The categories that name an exhibit, beside its maker.
+THINGS = ("object", "material", "town")
 #: What can be stated about an exhibit. `year` and `price` are numbers, `workshop` is a person's name.
 KINDS = ("year", "room", "price", "donor", "workshop", "find", "motif")
-#: Each exhibit states this many of the kinds, in an order of its own.
+#: Each exhibit states this many of the kinds, in an order of its own: it has either a price or a donor.
 FACTS_PER_EXHIBIT = 6
 
 _CONSONANTS = "b d g h k l m n r s t v z".split()
 SYLLABLES = [c + v for c in _CONSONANTS for v in "aio"]
 #: Names end in -i or -o, which no language of the museum declines.
 FINAL_SYLLABLES = [c + v for c in _CONSONANTS for v in "io"]
+
+#: Syllables that in a row make a slur, a party, a politician or a rude word in one of the languages.
+_AVOIDED = (
+    "nazi zobi zani sali gali sosi sisi kako kaki gamo gami dago homo zizi basi hira koso soma niga nigo siki siko "
+    "niki lodo lodi loda hagi hago zobo kaka zibi tizi kosi kaga kago mariko tarado moko loko harami tamadi nima modi dahi"
+).split()
 
 SPLITS = ("train", "evaluation")
 MAX_EXHIBITS = 50_000
@@ -75,10 +84,14 @@ class Exhibit:
     facts: dict[str, "str | int | Person"]
 
 
+def _proper(name: tuple[str, ...]) -> bool:
+    return not any(avoided in "".join(name) for avoided in _AVOIDED)
+
+
 def _names(split: str) -> tuple[list, list]:
     """First and last names of a split: one name in five belongs to the evaluation, never to both."""
-    first = [(a, b) for a in SYLLABLES for b in FINAL_SYLLABLES]
-    last = [(a, b, c) for a in SYLLABLES for b in SYLLABLES for c in FINAL_SYLLABLES]
+    first = [name for name in product(SYLLABLES, FINAL_SYLLABLES) if _proper(name)]
+    last = [name for name in product(SYLLABLES, SYLLABLES, FINAL_SYLLABLES) if _proper(name)]
     chosen = []
     for names, what in ((first, "first names"), (last, "last names")):
         order = Stream("museum", what).permutation(len(names))
@@ -91,8 +104,9 @@ def _names(split: str) -> tuple[list, list]:
 def generate(split: str, exhibits: int, seed: int = 0) -> list[Exhibit]:
     """Generate `exhibits` exhibits of a split ("train" or "evaluation").
 
-    No two exhibits share a maker, so no two facts collide; the two splits share no name. The first n
-    exhibits are the same whatever the number asked for. Raises KitError for a number outside 1 to 50,000.
+    No two exhibits share a maker, so no two facts collide; the two splits share no name and no combination
+    of object, material and town. The first n exhibits are the same whatever the number asked for. Raises
+    KitError for a number outside 1 to 50,000.
     """
     if split not in SPLITS:
         raise KitError(f"The museum has the splits {SPLITS[0]} and {SPLITS[1]}, not {split!r}.")
@@ -101,6 +115,12 @@ def generate(split: str, exhibits: int, seed: int = 0) -> list[Exhibit]:
     first, last = _names(split)
     taken: set[Person] = set()
     return [_exhibit(split, number, seed, first, last, taken) for number in range(exhibits)]
+
+
+def _belongs(split: str, things: list[str]) -> bool:
+    """One combination of object, material and town in five is kept for the evaluation."""
+    place = sum(CONCEPTS[category].index(thing) for category, thing in zip(THINGS, things, strict=True))
+    return (place % 5 == 0) == (split == "evaluation")
 
 
 def _exhibit(split: str, number: int, seed: int, first: list, last: list, taken: set) -> Exhibit:
@@ -113,17 +133,19 @@ def _exhibit(split: str, number: int, seed: int, first: list, last: list, taken:
     while maker in taken:
         maker = Person(pick(first), pick(last))
     taken.add(maker)
+    things = [pick(CONCEPTS[category]) for category in THINGS]
+    while not _belongs(split, things):
+        things = [pick(CONCEPTS[category]) for category in THINGS]
     values = {
         "year": 1801 + stream.integer(199),
         "price": 100 * (3 + stream.integer(97)),
         "workshop": Person(pick(first), pick(last)),
     }
-    kinds = [KINDS[i] for i in stream.permutation(len(KINDS))[:FACTS_PER_EXHIBIT]]
+    left_out = pick(("price", "donor"))
+    kinds = [KINDS[i] for i in stream.permutation(len(KINDS)) if KINDS[i] != left_out]
     return Exhibit(
         id=f"{split[0]}{number}",
-        object=pick(CONCEPTS["object"]),
-        material=pick(CONCEPTS["material"]),
-        town=pick(CONCEPTS["town"]),
+        **dict(zip(THINGS, things, strict=True)),
         maker=maker,
         facts={kind: values[kind] if kind in values else pick(CONCEPTS[kind]) for kind in kinds},
     )

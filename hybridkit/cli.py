@@ -1,0 +1,247 @@
+"""The command line: `hybridkit --help`. Imports nothing heavy until a command needs it."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from hybridkit import __version__
+from hybridkit.errors import KitError
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class _Group(click.Group):
+    """A group whose commands print a KitError as one sentence and exit with status 1."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except KitError as fault:
+            click.echo(f"error: {fault}", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("interrupted: what was finished is kept; the same command goes on from there.", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def main() -> None:
+    """Learn, run and reproduce hybrid batch training of multilingual dense retrievers."""
+
+
+def _parameter_options(function):
+    """Options that choose a run: profile, encoder, and single parameters."""
+    for option in (
+        click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override one parameter."),
+        click.option("--encoder", help="tiny-mlm, tiny-aligned, a model id, or a folder."),
+        click.option("--profile", default="tiny", show_default=True, help="A file of params/profiles."),
+    ):
+        function = option(function)
+    return function
+
+
+def _parameters(profile, mixture, seed, encoder, overrides):
+    from hybridkit import params
+
+    given = dict(params.parse_override(text) for text in overrides)
+    if encoder:
+        given["encoder"] = encoder
+    return params.for_run(profile, mixture, seed, given)
+
+
+@main.command()
+@_parameter_options
+@click.option("--mixtures", help="Comma-separated names of params/mixtures, or `all`.  [default: five of them]")
+@click.option("--seeds", default="0", show_default=True, help="Comma-separated seeds.")
+@click.option("--jobs", type=click.IntRange(1), help="Runs at the same time.  [default: one a processor]")
+@click.option("--scheduler", metavar="ADDRESS", help="A dask.distributed scheduler to run on instead of here.")
+def sweep(profile, encoder, overrides, mixtures, seeds, jobs, scheduler) -> None:
+    """Execute the notebooks for every mixture and seed, and compare them.
+
+    Finished runs are skipped; an interrupted one goes on where it was.
+    """
+    import os
+
+    from hybridkit import params
+    from hybridkit import sweep as sweeping
+    from hybridkit.display import SweepDisplay
+    from hybridkit.runs import Run
+
+    names = params.mixture_names() if mixtures == "all" else mixtures.split(",") if mixtures else sweeping.MIXTURES
+    runs = [Run(_parameters(profile, name, seed, encoder, overrides)) for seed in _seeds(seeds) for name in names]
+    processors = os.cpu_count() or 1
+    jobs = jobs or processors
+
+    def executor():
+        return sweeping.cluster_executor(scheduler) if scheduler else sweeping.local_executor(jobs)
+
+    with SweepDisplay(runs) as display:
+        outcomes = sweeping.sweep(runs, executor, max(1, processors // jobs), display.report)
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    for outcome in failed:
+        click.echo(f"failed: {outcome.name}: {outcome.message}", err=True)
+    _compare_table(profile)
+    if failed:
+        click.echo(f"{len(failed)} of {len(outcomes)} tasks failed; run the same command again to go on.", err=True)
+        sys.exit(1)
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise KitError(f"--seeds is {text!r}; write whole numbers with commas between them, such as 0,1,2.") from None
+
+
+@main.command()
+@click.option("--profile", help="Only this profile.")
+def status(profile) -> None:
+    """List the runs: finished, running, failed or stopped, and where they are."""
+    from hybridkit.display import status_table
+
+    click.echo(status_table(profile))
+
+
+@main.command()
+@click.option("--profile", default="tiny", show_default=True)
+@click.option("--csv", "csv_file", type=_FILE, help="Also write every figure here.")
+def compare(profile, csv_file) -> None:
+    """Set finished runs side by side: three settings and rank distance, by mixture."""
+    from hybridkit import comparison
+    from hybridkit.runs import write_text
+
+    if csv_file:
+        write_text(csv_file, comparison.collect(profile).to_csv(index=False))
+    _compare_table(profile)
+
+
+def _compare_table(profile: str) -> None:
+    from hybridkit import comparison
+
+    table = comparison.collect(profile)
+    if len(table):
+        click.echo(comparison.to_markdown(table))
+    else:
+        click.echo(f"No run of profile {profile} is finished; start one with `hybridkit sweep --profile {profile}`.")
+
+
+@main.command()
+@_parameter_options
+@click.option("--mixture", default="hybrid-0.50", show_default=True, help="A file of params/mixtures.")
+@click.option("--seed", default=0, show_default=True)
+def train(profile, encoder, overrides, mixture, seed) -> None:
+    """Train one model without notebooks, evaluate it, and say where it is."""
+    from hybridkit import comparison
+    from hybridkit.runs import Run
+    from hybridkit.sweep import check_writable
+
+    run = Run(_parameters(profile, mixture, seed, encoder, overrides))
+    check_writable(run.folder)
+    run.save_plan()
+    record = run.train(on_step=_print_steps)
+    for sentence in record["left_out"]:
+        click.echo(f"note: {sentence}", err=True)
+    click.echo(f"model: {run.folder / 'model'} ({record['seconds']} s of training)")
+    for benchmark in run.benchmarks:
+        click.echo(comparison.evaluation_markdown(run.gold_ranks(benchmark), run.parameters.languages))
+
+
+def _print_steps(step: int, steps: int) -> None:
+    if step % max(1, steps // 10) == 0:
+        click.echo(f"step {step} of {steps}", err=True)
+
+
+@main.command()
+@click.option("--model", help="A sentence-transformers model: a folder or an id.")
+@click.option("--embeddings", type=_FOLDER, help="A folder with queries.npy and candidates.npy.")
+@click.option("--benchmark", required=True, help="xquad-r, museum, or a folder with queries.jsonl (docs/data.md).")
+@click.option("--languages", help="Restrict queries and pools to these, comma-separated.")
+@click.option("--output", type=_FOLDER, help="Also keep the gold ranks in this folder.")
+@click.option("--no-lexical", is_flag=True, help="Leave out the lexical baseline (BM25).")
+def evaluate(model, embeddings, benchmark, languages, output, no_lexical) -> None:
+    """Evaluate a model, or ready embeddings, in every monolingual, cross-lingual and multilingual setting."""
+    if bool(model) == bool(embeddings):
+        raise click.UsageError("Give either --model or --embeddings.")
+    from hybridkit import comparison
+    from hybridkit.corpora import catalogue
+    from hybridkit.params import Parameters
+
+    data = catalogue.benchmark(benchmark, Parameters())
+    if embeddings:
+        from hybridkit.ranks import gold_ranks, load_embeddings
+
+        gold = gold_ranks(*load_embeddings(embeddings, data), data, system=embeddings.name)
+    else:
+        from hybridkit.evaluation import evaluate_model
+
+        gold = evaluate_model(model, data)
+    if output:
+        gold.save(output)
+    chosen = languages.split(",") if languages else None
+    click.echo(comparison.evaluation_markdown(gold, chosen))
+    if not no_lexical:
+        click.echo(comparison.evaluation_markdown(comparison.lexical_baseline(data), chosen))
+
+
+@main.group(cls=_Group)
+def data() -> None:
+    """The corpora: what there is, download, look, and check for contamination."""
+
+
+@data.command("list")
+def data_list() -> None:
+    """List the catalogue: what each source is, its languages, size, licence and revision."""
+    from hybridkit.display import catalogue_table
+
+    click.echo(catalogue_table())
+
+
+@data.command("fetch")
+@click.argument("name")
+def data_fetch(name) -> None:
+    """Download a source, or check the copy that is there against its checksums."""
+    from hybridkit.corpora import catalogue
+
+    click.echo(catalogue.fetch(name))
+
+
+@data.command("show")
+@click.argument("name")
+@click.option("--language", default="en", show_default=True)
+@click.option("--review", is_flag=True, help="For the museum: every word and template, to proofread or print.")
+def data_show(name, language, review) -> None:
+    """Show some of a source's texts; with --review the museum's review sheet of a language."""
+    from hybridkit.display import show_source
+
+    click.echo(show_source(name, language, review))
+
+
+@data.command("audit")
+@click.option("--pairs", required=True, help="Training pairs: museum, or a JSONL file.")
+@click.option("--benchmark", required=True, help="xquad-r, museum, or a folder.")
+@click.option("--near", default=0.8, show_default=True, help="Jaccard similarity that counts as near.")
+def data_audit(pairs, benchmark, near) -> None:
+    """Look for texts and names that training pairs share with a benchmark. Exit status 1 if any are found."""
+    from hybridkit.corpora import catalogue
+    from hybridkit.corpora.audit import audit
+    from hybridkit.params import Parameters
+
+    defaults = Parameters()
+    report = audit(catalogue.training_pairs(pairs, defaults), catalogue.benchmark(benchmark, defaults), near=near)
+    click.echo(report.to_markdown())
+    sys.exit(0 if report.clean else 1)
+
+
+@main.command()
+def doctor() -> None:
+    """Check the environment; every fault comes with its mend. Exit status 1 if there is a fault."""
+    from hybridkit.doctor import checks
+
+    faults = 0
+    for ok, what, mend in checks():
+        click.echo(f"{'ok   ' if ok else 'FAULT'}  {what}" + ("" if ok else f"\n       mend: {mend}"))
+        faults += not ok
+    sys.exit(1 if faults else 0)

@@ -1,0 +1,133 @@
+"""Runs side by side: the figures of every finished run, the lexical baseline, and tables of both."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from hybridkit import metrics, paths, runs
+from hybridkit.corpora.benchmark import Benchmark
+from hybridkit.params import Parameters, mixture_order
+from hybridkit.ranks import GoldRanks
+
+#: Which languages' queries and candidates a figure is over.
+SCOPES = ("training languages", "all languages", "unseen languages")
+#: The figures of the paper's Tables 1 and 2, as columns of the comparison.
+HEADLINE = ("monolingual mAP", "cross-lingual mAP", "multilingual mAP", "rank distance")
+BASELINE = "BM25"
+
+
+def scopes(gold: GoldRanks, trained: Sequence[str]) -> dict[str, list[str]]:
+    """The languages of each scope that the benchmark has; an empty scope is left out."""
+    found = {
+        "training languages": [code for code in gold.pools if code in trained],
+        "all languages": list(gold.pools),
+        "unseen languages": [code for code in gold.pools if code not in trained],
+    }
+    return {scope: codes for scope, codes in found.items() if codes}
+
+
+def measure(gold: GoldRanks, trained: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Every summary figure in every scope (`metrics.summary`), and the share of tied golds."""
+    found = {scope: metrics.summary(gold, codes) for scope, codes in scopes(gold, trained).items()}
+    return {scope: figures | {"tied share": gold.tied_share} for scope, figures in found.items()}
+
+
+def collect(profile: str) -> pd.DataFrame:
+    """All figures of the finished runs of a profile, a row a figure.
+
+    Columns: encoder, mixture, mono, cross, multi, seed, benchmark, scope, metric, value.
+    """
+    rows = []
+    for folder, manifest in runs.finished_runs(profile):
+        parameters = Parameters(**manifest["parameters"])
+        measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        rows += list(rows_of(parameters, measured))
+    return pd.DataFrame(rows, columns=["encoder", "mixture", "mono", "cross", "multi", "seed", *_FIGURE])
+
+
+_FIGURE = ("benchmark", "scope", "metric", "value")
+
+
+def rows_of(parameters: Parameters, measured: dict) -> Iterable[dict]:
+    """The figures of one run as rows: `measured` is benchmark, scope, metric, value, nested."""
+    which = parameters.model_dump(include={"encoder", "mixture", "mono", "cross", "multi", "seed"})
+    for benchmark, by_scope in measured.items():
+        for scope, figures in by_scope.items():
+            for metric, value in figures.items():
+                yield which | dict(zip(_FIGURE, (benchmark, scope, metric, value), strict=True))
+
+
+def lexical_baseline(benchmark: Benchmark) -> GoldRanks:
+    """BM25's gold ranks on a benchmark, computed once and cached by the benchmark's content."""
+    from hybridkit.lexical import bm25_gold_ranks
+
+    folder = paths.cache() / "lexical" / benchmark.fingerprint[:16]
+    if (folder / "about.json").exists():
+        return GoldRanks.open(folder)
+    gold = bm25_gold_ranks(benchmark)
+    gold.save(folder)
+    return gold
+
+
+def by_mixture(table: pd.DataFrame, metric: str, scope: str = "training languages") -> pd.DataFrame:
+    """One figure by encoder, benchmark and mixture: mean, standard deviation and number of seeds."""
+    part = table[(table["metric"] == metric) & (table["scope"] == scope)]
+    grouped = part.groupby(["encoder", "benchmark", "mixture"])["value"]
+    found = grouped.agg(mean="mean", deviation="std", seeds="count").reset_index()
+    return found.sort_values("mixture", key=lambda names: names.map(mixture_order), kind="stable").reset_index(drop=True)
+
+
+def headline(table: pd.DataFrame, scope: str = "training languages") -> pd.DataFrame:
+    """The comparison as a table of texts: a row a mixture, the paper's four figures, mean and deviation over seeds."""
+    columns = {metric: by_mixture(table, metric, scope) for metric in HEADLINE}
+    first = columns[HEADLINE[0]]
+    shown = first[["encoder", "benchmark", "mixture", "seeds"]].copy()
+    for metric, found in columns.items():
+        digits = 0 if metric == "rank distance" else 3
+        shown[metric] = [_value(m, d, digits) for m, d in zip(found["mean"], found["deviation"], strict=True)]
+    return shown
+
+
+def _value(mean: float, deviation: float, digits: int) -> str:
+    text = f"{mean:,.{digits}f}"
+    return text if np.isnan(deviation) else f"{text} ± {deviation:.{digits}f}"
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """The comparison for a terminal: over the training languages, and over the unseen ones where there are any."""
+    parts = []
+    for scope in ("training languages", "unseen languages"):
+        if (table["scope"] == scope).any():
+            parts += [f"**{scope.capitalize()}** (mean ± standard deviation over seeds)", "", *_lines(headline(table, scope)), ""]
+    return "\n".join(parts)
+
+
+def _lines(table: pd.DataFrame) -> list[str]:
+    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def evaluation_markdown(gold: GoldRanks, trained: Sequence[str] | None = None) -> str:
+    """All settings of one system on one benchmark: macro-averages by scope, then by language of the query."""
+    measured = measure(gold, trained or gold.pools)
+    rows = []
+    for scope, figures in measured.items():
+        if scope == "all languages" and trained is not None or len(measured) == 1 or scope != "all languages":
+            rows.append({"languages": scope, **{name: figures[name] for name in (*HEADLINE, "multilingual Recall@10")}})
+    lines = [f"**{gold.system}** on {gold.benchmark} ({len(gold.query_ids):,} queries, {gold.pool_sizes.sum():,} candidates)"]
+    lines += ["", *_lines(pd.DataFrame(rows).round(4)), "", *_lines(by_query_language(gold, trained)), ""]
+    return "\n".join(lines)
+
+
+def by_query_language(gold: GoldRanks, languages: Sequence[str] | None = None) -> pd.DataFrame:
+    """mAP in the three settings and rank distance, a row a language of the query, as in the paper's Tables 3 and 7."""
+    from hybridkit.bias import rank_distance
+
+    rows = metrics.table(gold, languages)
+    wide = rows.groupby(["query_language", "setting"])["mAP"].mean().unstack().reindex(columns=metrics.SETTINGS)
+    wide.columns = [f"{setting} mAP" for setting in wide.columns]
+    distance = rank_distance(gold, languages).set_index("query_language")
+    wide["rank distance"], wide["chance level"] = distance["mean"].round(1), distance["chance"].round(1)
+    return wide.round(4).reset_index()

@@ -1,0 +1,135 @@
+"""The catalogue of sources, and the one way from a name in the parameters to its data."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ruamel.yaml import YAML
+
+from hybridkit.errors import KitError
+from hybridkit.languages import XQUAD_R
+
+if TYPE_CHECKING:
+    from hybridkit.corpora.benchmark import Benchmark
+    from hybridkit.corpora.pairs import TrainingPairs
+    from hybridkit.params import Parameters
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source of data as `hybridkit data list` shows it.
+
+    `kind` is "training pairs", "benchmark" or both, `checksum` says how the content is verified, `loader` names the
+    module. `commit`, `url` (with the slots {commit} and {file}) and `files` (name to SHA-256 and size in bytes) are
+    there for downloaded sources only.
+    """
+
+    name: str
+    what: str
+    kind: str
+    languages: tuple[str, ...]
+    size: str
+    licence: str
+    revision: str
+    checksum: str
+    loader: str
+    commit: str = ""
+    url: str = ""
+    files: Mapping[str, Mapping[str, str | int]] = field(default_factory=dict)
+
+
+def _read() -> dict[str, Source]:
+    text = (files("hybridkit.corpora") / "catalogue.yaml").read_text(encoding="utf-8")
+    entries = YAML(typ="safe", pure=True).load(text)
+    return {
+        name: Source(name=name, **entry | {"languages": tuple(entry["languages"])}) for name, entry in entries.items()
+    }
+
+
+CATALOGUE: dict[str, Source] = _read()
+
+
+def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
+    """Training pairs by their name in the catalogue, or by the path of a .jsonl file (see `jsonl.read_pairs`).
+
+    `parameters` gives the museum's size (`museum_exhibits`). Raises KitError for a name that is neither, and for a
+    test set.
+    """
+    if name == "museum":
+        from hybridkit.corpora import museum
+
+        return museum.training_pairs(parameters.museum_exhibits)
+    if name.endswith(".jsonl"):
+        from hybridkit.corpora.jsonl import read_pairs
+
+        return read_pairs(name)
+    if name in CATALOGUE:
+        raise KitError(
+            f'"{name}" cannot be trained on, it is a test set (XQuAD-R is made from the development set of SQuAD 1.1, '
+            f"and every result on it would be void): write it under benchmarks, and one of {_named('training pairs')} "
+            "or a .jsonl file under training_data."
+        )
+    raise KitError(
+        f'"{name}" is no training data: write {_named("training pairs")}, or the path of a .jsonl file{_nearest(name)}.'
+    )
+
+
+def benchmark(name: str, parameters: "Parameters") -> "Benchmark":
+    """A benchmark by its name in the catalogue, or by the path of a folder (see `jsonl.read_benchmark`).
+
+    `parameters` gives the museum's size (`museum_evaluation_exhibits`). Raises KitError for a name that is neither.
+    """
+    if name == "museum":
+        from hybridkit.corpora import museum
+
+        return museum.benchmark(parameters.museum_evaluation_exhibits, languages=XQUAD_R)
+    if name == "xquad-r":
+        from hybridkit.corpora import xquad_r
+
+        return xquad_r.load()
+    if (Path(name) / "queries.jsonl").is_file():
+        from hybridkit.corpora.jsonl import read_benchmark
+
+        return read_benchmark(name)
+    raise KitError(
+        f'"{name}" is no benchmark: write {_named("benchmark")}, or the path of a folder that holds queries.jsonl, '
+        f"candidates.jsonl and relevance.jsonl{_nearest(name)}."
+    )
+
+
+def content_key(name: str, parameters: "Parameters") -> str:
+    """What decides the content of a source, known without building or loading it; part of a run's key."""
+    if name == "museum":
+        from hybridkit.corpora import museum
+
+        return museum.content_key(parameters.museum_exhibits, parameters.museum_evaluation_exhibits)
+    if name in CATALOGUE:
+        return CATALOGUE[name].commit
+    path = Path(name)
+    found = [path] if path.is_file() else sorted(path.glob("*.jsonl"))
+    return hashlib.sha256(b"".join(hashlib.sha256(p.read_bytes()).digest() for p in found)).hexdigest()
+
+
+def fetch(name: str) -> str:
+    """Download a source, or check the copy that is there; a sentence on what is there now."""
+    if name == "museum":
+        return "The museum comes with the kit; there is nothing to download."
+    if name not in CATALOGUE:
+        raise KitError(f'"{name}" is not in the catalogue ({", ".join(CATALOGUE)}){_nearest(name)}.')
+    from hybridkit.corpora import xquad_r
+
+    files = xquad_r.fetch()
+    return f"{name}: {len(files)} files with the right checksums in {next(iter(files.values())).parent}"
+
+
+def _named(kind: str) -> str:
+    return " or ".join(f'"{name}"' for name, source in CATALOGUE.items() if kind in source.kind)
+
+
+def _nearest(name: str) -> str:
+    near = get_close_matches(name.lower(), CATALOGUE, n=1)
+    return f'; perhaps "{near[0]}"' if near else ""

@@ -1,0 +1,125 @@
+"""What the command line shows: the sweep's progress, the status of runs, the catalogue, texts of a source."""
+
+import json
+import sys
+import time
+
+from filelock import FileLock, Timeout
+
+from hybridkit import paths, runs
+from hybridkit.errors import KitError
+from hybridkit.sweep import Outcome, name_of, progress_of
+
+
+class SweepDisplay:
+    """Progress, one line a task: a live table on a terminal, plain lines where output goes to a file."""
+
+    def __init__(self, planned: list[runs.Run]):
+        self.by_name = {name_of(run): run for run in planned}
+        self.states: dict[str, str] = {}
+        self.started: dict[str, float] = {}
+        self.live = None
+
+    def __enter__(self) -> "SweepDisplay":
+        if sys.stdout.isatty():
+            from rich.live import Live
+
+            self.live = Live(get_renderable=self._table, refresh_per_second=2)
+            self.live.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.live:
+            self.live.stop()
+
+    def report(self, name: str, outcome: Outcome | None) -> None:
+        """Take note that a task was handed over (None) or how it ended."""
+        if outcome is None:
+            self.started.setdefault(name, time.time())
+            self.states[name] = ""
+            return
+        self.states[name] = outcome.state + (f" in {outcome.seconds:.0f} s" if outcome.state == "finished" else "")
+        if not self.live:
+            print(f"{name}: {self.states[name]}" + (f": {outcome.message}" if outcome.message else ""), flush=True)
+
+    def _table(self):
+        from rich.table import Table
+
+        table = Table(box=None, show_header=False)
+        for name, state in self.states.items():
+            run = self.by_name.get(name)
+            table.add_row(name, state or (progress_of(run) if run else "") or "waiting or running")
+        return table
+
+
+def status_table(profile: str | None) -> str:
+    """Every run below outputs/ and its state, a line each."""
+    lines = []
+    for folder, manifest in runs.finished_runs(profile):
+        seconds = sum(cost["seconds"] for cost in manifest["notebooks"].values())
+        lines.append(f"finished  {folder.relative_to(paths.outputs())}  ({seconds:.0f} s, {manifest['finished']})")
+    for folder in sorted(paths.outputs().glob(f"{profile or '*'}/.staging/*/")):
+        if (folder / "training.lock").exists() or (folder / "run.lock").exists():
+            lines.append(f"{_state_of(folder):8}  {folder.relative_to(paths.outputs())}  {_doing(folder)}")
+    return "\n".join(lines) or "No runs yet; start with `hybridkit sweep`."
+
+
+def _state_of(folder) -> str:
+    for name in ("run.lock", "training.lock"):
+        try:
+            FileLock(folder / name, timeout=0).acquire().lock.release()
+        except Timeout:
+            return "running"
+    return "failed" if (folder / "failure.json").exists() else "stopped"
+
+
+def _doing(folder) -> str:
+    for name in ("failure.json", "progress.json"):
+        try:
+            told = json.loads((folder / name).read_text())
+        except (FileNotFoundError, ValueError):
+            continue
+        step = f" step {told['step']} of {told['steps']}" if "step" in told else ""
+        return told.get("message") or told["notebook"] + step
+    return ""
+
+
+def catalogue_table() -> str:
+    """The catalogue, a paragraph a source."""
+    from hybridkit.corpora.catalogue import CATALOGUE
+
+    parts = []
+    for source in CATALOGUE.values():
+        parts.append(
+            f"{source.name}: {source.what}\n  {source.kind}; {' '.join(source.languages)}; {source.size}\n"
+            f"  licence {source.licence}; revision {source.revision}; checksum {source.checksum}\n  {source.loader}"
+        )
+    return "\n".join(parts)
+
+
+def show_source(name: str, language: str, review: bool) -> str:
+    """Some texts of a source in one language, or the museum's review sheet."""
+    from hybridkit.corpora import catalogue
+    from hybridkit.params import Parameters
+
+    if review:
+        if name != "museum":
+            raise KitError(f"Only the museum has a review sheet, not {name}; leave --review out.")
+        from hybridkit.museum.review import sheet
+
+        return sheet(language)
+    benchmark = catalogue.benchmark(name, Parameters())
+    if language not in benchmark.languages:
+        raise KitError(f"{name} has no {language!r}; it has {' '.join(benchmark.languages)}.")
+    lines = [f"{name} in {language} (licence {benchmark.licence}):"]
+    if name == "museum":
+        from hybridkit.museum.lexicon import lexicon
+
+        lines.append(f"texts of the museum in {language}: {lexicon(language).status}")
+    asked = [i for i, code in enumerate(benchmark.query_languages) if code == language][:5]
+    for query in asked:
+        lines += ["", f"question  {benchmark.query_texts[query]}"]
+        for candidate in benchmark.gold_candidate[benchmark.gold_query == query]:
+            if benchmark.candidate_languages[candidate] == language:
+                lines.append(f"answer    {benchmark.candidate_texts[candidate]}")
+    return "\n".join(lines)

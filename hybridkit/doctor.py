@@ -1,0 +1,86 @@
+"""Check the environment: each check says what was found and, if it is a fault, how to mend it."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+
+from packaging.requirements import Requirement
+
+from hybridkit import paths
+from hybridkit.errors import KitError
+
+Check = tuple[bool, str, str]
+_SPACE = 2 * 2**30
+
+
+def checks() -> Iterator[Check]:
+    """Every check as (sound, what was found, mend)."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield sys.version_info >= (3, 11), f"Python {version}", "install Python 3.11 or newer and make the environment again"
+    yield from _packages()
+    yield from _torch()
+    yield from _kernel()
+    yield from _folders()
+    yield from _downloads()
+
+
+def _packages() -> Iterator[Check]:
+    wanted = [Requirement(line) for line in metadata.requires("hybridkit") or []]
+    faults = []
+    for requirement in wanted:
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            faults.append(f"{requirement.name} is missing")
+            continue
+        if not requirement.specifier.contains(found, prereleases=True):
+            faults.append(f"{requirement.name} is {found}, wanted {requirement.specifier}")
+    mend = "pip install -c constraints.txt -e ."
+    yield not faults, "packages: " + ("; ".join(faults) or f"all {len(wanted)} in their ranges"), mend
+
+
+def _torch() -> Iterator[Check]:
+    try:
+        import torch
+    except Exception as fault:
+        yield False, f"torch cannot be imported ({fault})", "see 'torch on your system' in README.md"
+        return
+    where = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    yield True, f"torch {torch.__version__} on {where}", ""
+
+
+def _kernel() -> Iterator[Check]:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    found = "python3" in KernelSpecManager().find_kernel_specs()
+    yield found, "Jupyter kernel python3", "python -m ipykernel install --sys-prefix"
+
+
+def _folders() -> Iterator[Check]:
+    from hybridkit.sweep import check_writable
+
+    for what, folder in (("outputs", paths.outputs()), ("cache", paths.cache())):
+        try:
+            check_writable(folder)
+        except KitError as fault:
+            yield False, f"{what} folder: {fault}", f"set HYBRIDKIT_{what.upper()} to a folder that can be written"
+            continue
+        free = shutil.disk_usage(folder).free
+        yield free > _SPACE, f"{what} folder {folder}, {free / 2**30:.0f} GiB free", "free 2 GiB or move the folder"
+    there = (paths.notebooks() / "01_data.ipynb").exists() and (paths.params() / "profiles").is_dir()
+    yield there, f"notebooks and params in {paths.home()}", "set HYBRIDKIT_HOME to a clone of the repository"
+
+
+def _downloads() -> Iterator[Check]:
+    from hybridkit.corpora import xquad_r
+
+    try:
+        there = xquad_r.is_there()
+    except KitError as fault:
+        yield False, str(fault), "delete the file and run `hybridkit data fetch xquad-r`"
+        return
+    told = "downloaded, checksums right" if there else "not downloaded (only needed to evaluate on it)"
+    yield True, f"XQuAD-R: {told}", ""

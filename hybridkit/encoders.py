@@ -1,0 +1,213 @@
+"""Base encoders: two tiny ones warmed up here in the roles of XLM-R and LaBSE, and any other by id or folder."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from filelock import FileLock
+
+from hybridkit import paths
+from hybridkit.corpora.pairs import TrainingPairs
+from hybridkit.errors import KitError
+from hybridkit.streams import Stream
+
+TINY = {
+    "tiny-mlm": "masked language modelling only: XLM-R's role",
+    "tiny-aligned": "masked language modelling, then translation ranking on parallel sentences: LaBSE's role",
+}
+#: Size and warm-up of the tiny encoders. They belong to the cache key: another value is another encoder.
+TINY_SHAPE = {"vocab_size": 8000, "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+TINY_SHAPE |= {"intermediate_size": 256, "max_position_embeddings": 96, "hidden_dropout_prob": 0.0}
+TINY_SHAPE |= {"attention_probs_dropout_prob": 0.0}
+WARM_UP = {"exhibits": 1500, "steps": 300, "batch_size": 64, "learning_rate": 1e-3, "max_length": 48, "seed": 0}
+ALIGN_TEMPERATURE = 0.05
+
+
+def base_encoder(name: str, max_length: int, query_prefix: str = "", passage_prefix: str = ""):
+    """Load a base encoder as a SentenceTransformer, cosine similarity, with its prompts and maximum length set.
+
+    `name` is "tiny-mlm", "tiny-aligned", a Hugging Face or sentence-transformers id, or a folder. A model
+    without a pooling layer gets mean pooling. Raises KitError if it cannot be loaded, with the reason.
+    """
+    model = load(str(tiny_folder(name)) if name in TINY else name)
+    limit = model.max_seq_length
+    model.max_seq_length = min(max_length, limit) if limit else max_length
+    model.prompts = {"query": query_prefix, "document": passage_prefix}
+    return model
+
+
+def load(name: str):
+    """Load a SentenceTransformer from a folder or by id; every fault of the folder or the network is a KitError."""
+    from sentence_transformers import SentenceTransformer
+
+    _quiet()
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        _check_folder(folder)
+        name = str(folder)
+    elif folder.is_absolute() or name.startswith("."):
+        raise KitError(f"There is no model folder {name}; give an existing folder or a model id.")
+    try:
+        return SentenceTransformer(name, device=device(), similarity_fn_name="cosine", trust_remote_code=False)
+    except Exception as fault:  # the libraries raise whatever their downloader or parser raised
+        reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
+        raise KitError(
+            f"The model {name} cannot be loaded ({reason.rstrip('.')}); give a folder with a sentence-transformers "
+            "or Hugging Face model, or an id while the model hub can be reached."
+        ) from fault
+
+
+def device() -> str:
+    """The device that models run on: the first GPU if there is one, else the CPU."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _quiet() -> None:
+    """No bars and no reports of the library: a notebook shows what the lesson is about."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
+def _check_folder(folder: Path) -> None:
+    if not any(folder.rglob("config*.json")):
+        raise KitError(f"The folder {folder} holds no model: no config.json in it.")
+    parts = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "sentencepiece.bpe.model", "spiece.model")
+    if not any(list(folder.rglob(part)) for part in parts):
+        raise KitError(
+            f"The model folder {folder} has no tokenizer; save one beside the weights "
+            "(tokenizer.save_pretrained(folder)), then run again."
+        )
+
+
+def tiny_folder(name: str) -> Path:
+    """The folder of a tiny encoder, warmed up at first use and shared by all runs.
+
+    Keyed by everything that decides its weights: shape, warm-up settings, and the museum's sentences.
+    """
+    from hybridkit.corpora import museum
+
+    if name not in TINY:
+        raise KitError(f"{name!r} is no tiny encoder; there are {' and '.join(TINY)}.")
+    pairs = museum.training_pairs(WARM_UP["exhibits"])
+    recipe = (name, TINY_SHAPE, WARM_UP, ALIGN_TEMPERATURE, pairs.fingerprint, Path(__file__).read_bytes())
+    folder = paths.cache() / "encoders" / f"{name}-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            work = folder.with_name(folder.name + ".partial")
+            shutil.rmtree(work, ignore_errors=True)
+            _warm_up_mlm(pairs, work) if name == "tiny-mlm" else _warm_up_aligned(pairs, work)
+            os.replace(work, folder)
+    return folder
+
+
+def _tokenizer(texts: list[str]):
+    """WordPiece over all languages, which finds the words of Chinese and Thai as it finds those of a long German one.
+
+    Accents are kept: stripping them would take the vowel signs from Hindi and Thai. Chinese is not split
+    into characters beforehand: that would double its length.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=400))
+    tokenizer.normalizer = normalizers.BertNormalizer(handle_chinese_chars=False, strip_accents=False, lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    size = TINY_SHAPE["vocab_size"]
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=96, **names)
+
+
+def _sentences(pairs: TrainingPairs, language: str) -> list[str]:
+    rows = range(len(pairs.queries))
+    return pairs.passages.texts(language, rows) + pairs.queries.texts(language, rows)
+
+
+def _warm_up_mlm(pairs: TrainingPairs, folder: Path) -> None:
+    """Masked language modelling over the questions and sentences of all languages (15 % masked, as in BERT)."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling
+
+    _quiet()
+    texts = [text for language in pairs.passages.languages for text in _sentences(pairs, language)]
+    tokenizer = _tokenizer(texts)
+    torch.manual_seed(WARM_UP["seed"])
+    model = BertForMaskedLM(BertConfig(**TINY_SHAPE | {"vocab_size": len(tokenizer)}))
+    mask = DataCollatorForLanguageModeling(tokenizer, seed=WARM_UP["seed"])
+
+    def loss(step: int):
+        rows = Stream("warm-up", WARM_UP["seed"], step).integers(len(texts), WARM_UP["batch_size"])
+        batch = tokenizer([texts[i] for i in rows], truncation=True, max_length=WARM_UP["max_length"])
+        batch = mask([{"input_ids": ids} for ids in batch["input_ids"]])
+        hidden = model.bert(batch["input_ids"], batch["attention_mask"]).last_hidden_state
+        # Words are scored at the masked places alone: the vocabulary is the dearest product of a model this small.
+        masked = batch["labels"] != -100
+        return torch.nn.functional.cross_entropy(model.cls(hidden[masked]), batch["labels"][masked])
+
+    _optimise(model, loss)
+    _as_sentence_transformer(model.bert, tokenizer, folder)
+
+
+def _warm_up_aligned(pairs: TrainingPairs, folder: Path) -> None:
+    """Translation ranking: a sentence must find its translation among those of the batch (LaBSE, 2007.01852)."""
+    import torch
+    import torch.nn.functional as F
+
+    model = load(str(tiny_folder("tiny-mlm")))
+    languages = pairs.passages.languages
+
+    def embed(texts: list[str]):
+        features = model.preprocess(texts)
+        return F.normalize(model(features)["sentence_embedding"], dim=-1)
+
+    def loss(step: int):
+        stream = Stream("translation ranking", WARM_UP["seed"], step)
+        source, target = stream.permutation(len(languages))[:2]
+        rows = stream.permutation(len(pairs.passages))[: WARM_UP["batch_size"]]
+        a, b = (embed(pairs.passages.texts(languages[i], rows)) for i in (source, target))
+        return F.cross_entropy(a @ b.T / ALIGN_TEMPERATURE, torch.arange(len(rows)))
+
+    _optimise(model, loss)
+    model.save_pretrained(str(folder), create_model_card=False)
+
+
+def _optimise(model, loss) -> None:
+    """AdamW with a linear rise and fall of the learning rate; `loss(step)` draws its own batch."""
+    import torch
+    from transformers import get_linear_schedule_with_warmup
+
+    steps = WARM_UP["steps"]
+    optimiser = torch.optim.AdamW(model.parameters(), lr=WARM_UP["learning_rate"], weight_decay=0.01)
+    schedule = get_linear_schedule_with_warmup(optimiser, steps // 10, steps)
+    model.train()
+    for step in range(steps):
+        loss(step).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        schedule.step()
+    model.eval()
+
+
+def _as_sentence_transformer(bert, tokenizer, folder: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    plain = folder.with_name(folder.name + ".plain")
+    bert.save_pretrained(plain)
+    tokenizer.save_pretrained(plain)
+    encoder = Transformer(str(plain), max_seq_length=WARM_UP["max_length"])
+    pooling = Pooling(encoder.get_embedding_dimension(), pooling_mode="mean")
+    SentenceTransformer(modules=[encoder, pooling], device="cpu").save_pretrained(str(folder), create_model_card=False)
+    shutil.rmtree(plain)

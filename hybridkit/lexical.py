@@ -1,0 +1,69 @@
+"""The lexical baseline: BM25 over one pool of all languages, which finds passages by matching words alone."""
+
+import functools
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hybridkit.languages import language
+from hybridkit.ranks import TILE, GoldRanks, count, pool_order
+
+if TYPE_CHECKING:
+    from hybridkit.corpora.benchmark import Benchmark
+
+#: Latin letters and digits: words of their own within text that is written without spaces.
+_LATIN = re.compile(r"[\u0000-\u024f]+")
+
+
+@functools.cache
+def _word() -> re.Pattern:
+    """A word: letters, digits and combining marks (`\\w` alone would cut Hindi at its vowel signs)."""
+    marks = (chr(i) for i in range(sys.maxunicode + 1) if unicodedata.category(chr(i)).startswith("M"))
+    return re.compile(rf"[\w{''.join(marks)}]+")
+
+
+def tokens(text: str, code: str) -> list[str]:
+    """The terms of a text in language `code`: lower-cased words, or character bigrams where words have no spaces.
+
+    Text is normalised (NFKC) first. In languages without spaces (Chinese, Thai, Japanese) words in Latin letters and
+    numbers stay whole, and a character that stands alone is a term.
+    """
+    words = _word().findall(unicodedata.normalize("NFKC", text).lower())
+    return words if language(code).spaced else [term for word in words for term in _bigrams(word)]
+
+
+def _bigrams(word: str) -> Iterator[str]:
+    yield from _LATIN.findall(word)
+    for piece in filter(None, _LATIN.split(word)):
+        yield from (piece[i : i + 2] for i in range(max(len(piece) - 1, 1)))
+
+
+def bm25_gold_ranks(benchmark: "Benchmark") -> GoldRanks:
+    """Gold ranks of BM25 (Lucene's variant, k1 1.5, b 0.75, as bm25s has them), with one index over all candidates.
+
+    Candidates that share no term with a query tie at score 0.
+    """
+    return count(_score_blocks(benchmark), benchmark, system="BM25")
+
+
+def _score_blocks(benchmark: "Benchmark") -> Iterator[tuple[int, np.ndarray]]:
+    """Scores (rows, candidates) of a few hundred queries at a time, the candidates in `pool_order`."""
+    import bm25s
+
+    order = pool_order(benchmark)
+    passages = [tokens(benchmark.candidate_texts[i], benchmark.candidate_languages[i]) for i in order]
+    index = bm25s.BM25(k1=1.5, b=0.75, method="lucene", dtype="float32", backend="numpy")
+    index.index(passages, show_progress=False)
+    asked = [tokens(text, code) for text, code in zip(benchmark.query_texts, benchmark.query_languages)]
+    for start in range(0, len(asked), TILE[0]):
+        block = asked[start : start + TILE[0]]
+        scores = np.zeros((len(block), len(order)), np.float32)
+        for row, terms in enumerate(block):
+            # The library refuses an empty query; nothing matches it, so its scores stay 0.
+            if terms:
+                scores[row] = index.get_scores(terms)
+        yield start, scores

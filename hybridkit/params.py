@@ -1,0 +1,379 @@
+"""Typed run parameters: what a run can be told, read from flat YAML layers, with every fault told in a sentence.
+
+YAML is read twice: as YAML 1.2, which is what people mean, and as YAML 1.1, which is what plain papermill
+reads. Where the two differ (`1:3` is 63 to papermill) the value is refused, with a way to write it for both.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from textwrap import indent
+from types import ModuleType
+from typing import Annotated, Literal, get_args, get_origin
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+
+from hybridkit import paths
+from hybridkit.errors import KitError
+from hybridkit.languages import TRAINED, check_code
+
+
+def _code(code: str) -> str:
+    try:
+        return check_code(code)
+    except KitError as fault:
+        raise ValueError(str(fault).rstrip(".")) from None  # pydantic collects no other kind
+
+
+def _once(values: list[str]) -> list[str]:
+    if twice := sorted({value for value in values if values.count(value) > 1}):
+        raise ValueError(f"{', '.join(twice)} stands in the list more than once; keep one")
+    return values
+
+
+# Points and hyphens only between letters and digits, so that every system takes the name for a folder's.
+_Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+([._-]+[A-Za-z0-9]+)*$")]
+_Names = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1), AfterValidator(_once)]
+_Codes = Annotated[list[Annotated[str, AfterValidator(_code)]], Field(min_length=1), AfterValidator(_once)]
+
+
+class Parameters(BaseModel):
+    """Everything that decides a run. Types are strict: text is never read as a number, nor a truth value as one.
+
+    Built directly, a fault is pydantic's ValidationError; the functions of this module raise KitError.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    profile: _Folder = Field("tiny", description="how large the run is; names the folder of its runs")
+    mixture: _Folder = Field("hybrid-0.50", description="name of the three weights; names the run's folder")
+    mono: float = Field(0.5, ge=0, le=1, description="share of batches in one language")
+    cross: float = Field(0.5, ge=0, le=1, description="share of batches of pairs in two languages")
+    multi: float = Field(0.0, ge=0, le=1, description="share of same-language pairs, languages mixed")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of everything that is drawn at random")
+    languages: _Codes = Field(list(TRAINED), description="trained on; quoted codes")
+    encoder: str = Field("tiny-mlm", min_length=1, description="tiny-mlm, tiny-aligned, a model id or a folder")
+    training_data: _Names = Field(["museum"], description="catalogue names, or JSONL files of pairs")
+    benchmarks: _Names = Field(["museum"], description="what is evaluated on: catalogue names or JSONL files")
+    museum_exhibits: int = Field(1500, ge=100, le=50_000, description="exhibits to train on")
+    museum_evaluation_exhibits: int = Field(200, ge=20, le=50_000, description="exhibits never seen in training")
+    dataset_temperature: float = Field(1.0, gt=0, description="1 draws datasets by size; higher is more even")
+    cross_pairs: Literal["example", "batch"] = Field("example", description="a language pair per example or batch")
+    batch_size: int = Field(64, ge=1, description="examples in a batch")
+    steps: int = Field(400, ge=1, description="updates of the weights")
+    gradient_accumulation: int = Field(1, ge=1, description="batches summed for one update")
+    learning_rate: float = Field(3e-3, gt=0, description="highest rate; in YAML always with a point: 1.0e-3")
+    warmup_fraction: float = Field(0.1, ge=0, le=1, description="share of the steps in which the rate rises")
+    weight_decay: float = Field(0.01, ge=0, description="of AdamW")
+    max_length: int = Field(48, ge=4, description="tokens of a text; the rest is cut off")
+    loss: Literal["in-batch", "equation-1"] = Field("in-batch", description="in-batch or equation-1 (of the paper)")
+    temperature: float = Field(0.05, gt=0, description="scores are divided by it; equation-1 has none")
+    directions: Literal["query-to-passage", "symmetric"] = Field(
+        "query-to-passage", description="query-to-passage or symmetric"
+    )
+    explicit_negatives: int = Field(1, ge=0, description="hard negatives of each example")
+    query_prefix: str = Field("Query: ", description="put before every query")
+    passage_prefix: str = Field("Passage: ", description="put before every passage")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of training: float32 or bfloat16")
+    checkpoint_every: int = Field(100, ge=0, description="steps between checkpoints; 0 for none")
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Parameters":
+        if faults := [sentence for _, sentence in _disagreements(self)]:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def key(self) -> str:
+        """16 hex digits that are the same for equal settings; the names `profile` and `mixture` do not count."""
+        settings = self.model_dump(exclude={"profile", "mixture"})
+        # Adding 0.0 turns -0.0, which equals 0.0 but is printed otherwise, into 0.0.
+        settings = {name: value + 0.0 if isinstance(value, float) else value for name, value in settings.items()}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_FIELDS = Parameters.model_fields
+_WEIGHTS = ("mono", "cross", "multi")
+_NOT_PARAMETERS = {"In", "Out", "exit", "quit", "get_ipython", "open", "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"}
+#: name -> (value, where it was given: "" in a notebook); and (name, or "" for none, and the sentence on its fault).
+_Given = dict[str, tuple[object, str]]
+_Faults = list[tuple[str, str]]
+
+
+def _disagreements(parameters: Parameters) -> Iterator[tuple[set[str], str]]:
+    """What is wrong between fields that are each right: the names concerned and a sentence."""
+    weights = [getattr(parameters, name) for name in _WEIGHTS]
+    if abs(sum(weights) - 1) > 1e-6:
+        given = ", ".join(f"{name}: {weight}" for name, weight in zip(_WEIGHTS, weights))
+        meant = _shares(weights if any(weights) else [1, 1, 0])
+        yield set(_WEIGHTS), (
+            f"the weights {given} sum to {sum(weights):.7g}, but must sum to 1; set all three, such as {meant}."
+        )
+    if parameters.cross > 0 and len(parameters.languages) < 2:
+        yield {"cross", "languages"}, (
+            f"cross is {parameters.cross} and languages is {parameters.languages}, but a cross batch needs at least "
+            "two languages; add a language or take the mixture mono."
+        )
+    if parameters.loss == "equation-1" and parameters.explicit_negatives < 1:
+        yield {"loss", "explicit_negatives"}, (
+            "loss is equation-1 and explicit_negatives is 0, but the equation compares each positive with explicit "
+            "negatives; set explicit_negatives to 1 or more, or loss to in-batch."
+        )
+
+
+def _layer(text: str, source: str, numbered: bool, faults: _Faults) -> _Given:
+    """Read one flat YAML text twice; what cannot be read, or is read in two ways, goes to `faults` instead."""
+    try:
+        root, papermill = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+        read = YAML(typ="safe", pure=True).load(text)
+    except Exception as error:  # on odd tags and numbers both parsers raise much besides their own errors
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+        place = f"{source}, line {mark.line + 1}" if mark and numbered else source
+        problem = f"{' '.join(problem.split())}; write one name: value a line, each name once, text in quotes"
+        faults.append(("", f"{place} is no YAML that can be read: {problem}."))
+        return {}
+    if not (isinstance(read, dict) and isinstance(papermill, dict)):
+        kind = "is empty" if read is None else f"holds {_shown(read)}"
+        faults.append(("", f"{source} {kind}, but must hold lines such as steps: 1000."))
+        return {}
+    given: _Given = {}
+    for key, node in root.value:
+        name, where = key.value, f"{source}, line {key.start_mark.line + 1}: " if numbered else f"{source}: "
+        if name not in _FIELDS:
+            faults.append(_unknown(name, where))
+            continue
+        value, theirs = read.get(name), papermill.get(name)
+        readings = [(node, value, theirs)]
+        if isinstance(value, list) and isinstance(theirs, list) and len(value) == len(theirs):
+            readings = list(zip(node.value, value, theirs))
+        # repr tells 1 from True and from 1.0, which == does not.
+        misread = [
+            (name, f"{where}{_misreading(name, text[part.start_mark.index : part.end_mark.index], reading)}")
+            for part, ours, reading in readings
+            if repr(ours) != repr(reading)
+        ]
+        faults += misread
+        if not misread:
+            given[name] = value, where
+    return given
+
+
+def _misreading(name: str, text: str, theirs: object) -> str:
+    """The sentence on a value whose text papermill reads otherwise than it is meant."""
+    kind, text = _FIELDS[name].annotation, " ".join(text.split())
+    advice = _advice(name, text) if kind in (int, float) else f"; write it in quotes: {_yaml(text)}"
+    verb = "holds" if get_origin(kind) is list else "is written"
+    return f"{name} {verb} {text}, which papermill reads as {_shown(theirs)}, but must be {_expected(name)}{advice}."
+
+
+def _shown(value: object) -> str:
+    text = "empty" if value is None else f"the text {value!r}" if isinstance(value, str) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _shares(parts: Sequence[float]) -> str:
+    return " and ".join(f"{name}: {round(part / sum(parts), 9)}" for name, part in zip(_WEIGHTS, parts))
+
+
+def _base_60(value: int) -> str:
+    return f"{_base_60(value // 60)}:{value % 60}" if value >= 60 else str(value)
+
+
+def _float(value: float) -> str:
+    """1e-05 as 1.0e-5: YAML 1.1 wants a point and a signed exponent."""
+    mantissa, _, exponent = repr(value).partition("e")
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent):+d}" if exponent else mantissa
+
+
+def _advice(name: str, value: object, in_notebook: bool = False) -> str:
+    """What a value that does not fit was probably meant to be and how to write that, as a clause; "" if unknown.
+
+    A text is as it was written; any other value in a notebook may be what papermill's YAML made of a text.
+    """
+    kind, text = _FIELDS[name].annotation, str(value)
+    if isinstance(value, bool):
+        words, word = ("yes, on and true", "yes") if value else ("no, off and false", "no")
+        mend = "" if kind in (int, float) else f': if the word is meant, write it in quotes: "{word}"'
+        return f"; YAML reads {words} as {value}{mend}"
+    if name in _WEIGHTS:
+        counted = in_notebook and isinstance(value, int) and value >= 60
+        text = _base_60(value) if counted else text
+        parts = [int(part) for part in text.split(":")] if re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9}){1,2}", text) else []
+        if any(parts):
+            reading = f"YAML reads {text} as {value} in base 60, and " if counted else ""
+            return f"; {reading}a ratio {text} means {_shares(parts)}"
+    if kind not in (int, float):
+        return "" if value is None or isinstance(value, (str, list, dict)) else f'; write it in quotes: "{text}"'
+    try:
+        number = float(text) if isinstance(value, str) or (kind is int and isinstance(value, float)) else math.nan
+    except ValueError:
+        return ""
+    if not math.isfinite(number) or (kind is int and not number.is_integer()):
+        return ""
+    written = str(int(number)) if kind is int else _float(number)
+    reading = f"YAML 1.1 reads {text} as a text; " if in_notebook and "e" in text.lower() else ""
+    return f"; {reading}write {written}{' without quotes' if written == value else ''}"
+
+
+def _expected(name: str) -> str:
+    """What a field takes, from its type, bounds and default."""
+    kind, rules = _FIELDS[name].annotation, _FIELDS[name].metadata
+    words = {int: "a whole number", float: "a number", str: "a text"}.get(kind, "a list of texts")
+    if get_origin(kind) is Literal:
+        words = " or ".join(get_args(kind))
+    if any(getattr(rule, "pattern", None) for rule in rules):
+        words = "a text of letters and digits, with . _ or - between them"
+    bounds = {"ge": "at least", "gt": "above", "le": "at most", "min_length": "of length at least"}
+    limits = [f" {word} {getattr(rule, key)}" for rule in rules for key, word in bounds.items() if hasattr(rule, key)]
+    return f"{words}{' and'.join(limits)}, such as {name}: {_yaml(_FIELDS[name].default)}"
+
+
+def _unknown(name: str, where: str) -> tuple[str, str]:
+    """The parameter that an unknown name probably means ("" if none is near), and a sentence."""
+    near = [*get_close_matches(name, _FIELDS, n=1), ""][0]
+    advice = f"perhaps {near}" if near else "the names stand in params/profiles/tiny.yaml"
+    return near, f"{where}{name if name.isidentifier() else repr(name)} was given, which is no parameter; {advice}."
+
+
+def _checked(given: _Given, faults: _Faults) -> Parameters:
+    """Build the parameters, or raise one KitError with the faults found so far and all that are found here."""
+    faults += [_unknown(name, where) for name, (_, where) in given.items() if name not in _FIELDS]
+    values = {name: value for name, (value, _) in given.items() if name in _FIELDS}
+    try:
+        parameters = Parameters(**values)
+    except ValidationError as error:
+        # Faults between fields have no place in `loc`; they are looked for below, among the fields that are right.
+        for problem in [problem for problem in error.errors() if problem["loc"]]:
+            (name, *index), value, where = problem["loc"], problem["input"], given[problem["loc"][0]][1]
+            sentence = f"{name} {'holds' if index else 'is'} {_shown(value)}, but must be {_expected(name)}"
+            sentence += _advice(name, value, in_notebook=not where)
+            if problem["type"] == "value_error":
+                sentence = f"{name}: {problem['ctx']['error']}"
+            faults.append((name, f"{where}{sentence}."))
+    faulty = {name for name, _ in faults}
+    sound = Parameters.model_construct(**{name: value for name, value in values.items() if name not in faulty})
+    for names, sentence in _disagreements(sound):
+        if not names & faulty:
+            last = [where for name, (_, where) in given.items() if name in names][-1:]
+            faults.append(("", "".join(last) + sentence))
+    if faults:
+        raise KitError("\n".join(sentence for _, sentence in faults))
+    return parameters
+
+
+def load(files: Sequence[Path], overrides: Mapping[str, object] | None = None) -> Parameters:
+    """Read parameter files as layers, then `overrides`; later ones win.
+
+    Raises one KitError with every fault of every layer, a sentence a line: file, line, name, value and remedy.
+    """
+    faults: _Faults = []
+    given: _Given = {}
+    for file in files:
+        try:
+            given |= _layer(Path(file).read_text(encoding="utf-8-sig"), str(file), True, faults)
+        except FileNotFoundError:
+            faults.append(("", f"{file} does not exist: give a parameter file such as params/profiles/tiny.yaml."))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+            faults.append(("", f"{file} cannot be read ({reason}): give a parameter file."))
+    return _checked(given | {name: (value, "override: ") for name, value in (overrides or {}).items()}, faults)
+
+
+def parse_override(argument: str) -> tuple[str, object]:
+    """Split NAME=VALUE of the command line; VALUE is YAML, under the same rules as in a file."""
+    name, equals, text = argument.partition("=")
+    if not equals:
+        raise KitError(f"{argument!r} is no override: write NAME=VALUE, such as steps=200.")
+    source = f"override {' '.join(argument.split())}"
+    if name not in _FIELDS:
+        raise KitError(_unknown(name, f"{source}: ")[1])
+    faults: _Faults = []
+    # The value stands on lines of its own, so that a text with a colon in it is a faulty value, not faulty YAML.
+    given = _layer(f"{name}:\n{indent(text, '  ')}", source, False, faults)
+    if faults:
+        raise KitError("\n".join(sentence for _, sentence in faults))
+    return name, given[name][0]
+
+
+def _file(folder: str, name: str, names: list[str]) -> Path:
+    if name not in names:
+        likely = [other for other in names if name and other.startswith(name)] or get_close_matches(name, names)
+        near = f", perhaps {likely[0]}" if likely else ""
+        there = ", ".join(names) or "none, so HYBRIDKIT_HOME must name the folder that holds params/"
+        raise KitError(f"{name!r} is none of the {folder} in {paths.params()}{near}; there are: {there}.")
+    return paths.params() / folder / f"{name}.yaml"
+
+
+def profile_file(name: str) -> Path:
+    """The file of a profile; an unknown name is a KitError with the names that there are."""
+    return _file("profiles", name, sorted(path.stem for path in (paths.params() / "profiles").glob("*.yaml")))
+
+
+def mixture_file(name: str) -> Path:
+    """The file of a mixture; an unknown name is a KitError with the names that there are."""
+    return _file("mixtures", name, mixture_names())
+
+
+def mixture_order(name: str) -> tuple[int, float, str]:
+    """A sort key for names of mixtures, in the paper's order: mono, the hybrids, cross, multi, uniform, then others."""
+    if hybrid := re.fullmatch(r"hybrid-([0-9]+(?:\.[0-9]+)?)", name):
+        return 1, -float(hybrid[1]), name
+    return {"mono": 0, "cross": 2, "multi": 3, "uniform": 4}.get(name, 5), 0.0, name
+
+
+def mixture_names() -> list[str]:
+    """The mixtures that have a file, in the paper's order."""
+    return sorted((path.stem for path in (paths.params() / "mixtures").glob("*.yaml")), key=mixture_order)
+
+
+def for_run(
+    profile: str = "tiny", mixture: str = "hybrid-0.50", seed: int = 0, overrides: Mapping[str, object] | None = None
+) -> Parameters:
+    """The parameters of one run of a sweep: a profile's file, a mixture's file, a seed, overrides."""
+    return load([profile_file(profile), mixture_file(mixture)], {"seed": seed, **(overrides or {})})
+
+
+def from_notebook(namespace: Mapping[str, object]) -> Parameters:
+    """Check what a notebook's parameters cells set: `run = from_notebook(globals())`, called right after them.
+
+    Every name counts but those that begin with "_", those of IPython and papermill, and modules,
+    functions and classes. Where the cell is run again (the namespace holds a Parameters by then, or a
+    thing with such `parameters`), unknown names are the notebook's own and are let be. Raises KitError as `load` does.
+    """
+    again = any(isinstance(getattr(value, "parameters", value), Parameters) for value in namespace.values())
+    faults: _Faults = []
+    given: _Given = {}
+    for name, value in namespace.items():
+        code = isinstance(value, ModuleType) or callable(value)
+        if name in _FIELDS and code:
+            faults.append((name, f"{name} is {_shown(value)}, which hides the parameter; import it by another name."))
+        elif name in _FIELDS or not (again or code or name.startswith("_") or name in _NOT_PARAMETERS):
+            given[name] = value, ""
+    return _checked(given, faults)
+
+
+def _yaml(value: object) -> str:
+    """A value as both YAML parsers read it back: text always in quotes."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_yaml, value))}]"
+    if isinstance(value, str):
+        return yaml.safe_dump(value, default_style='"', allow_unicode=True, width=math.inf).removesuffix("\n")
+    return _float(value) if isinstance(value, float) else str(value)
+
+
+def to_yaml(parameters: Parameters) -> str:
+    """The parameters as a flat parameter file, a name a line, which `load` and papermill read back as they are."""
+    return "".join(f"{name}: {_yaml(value)}\n" for name, value in parameters)
+
+
+def notebook_cell() -> str:
+    """The source of a notebook's `parameters` cell: the defaults, which are the tiny profile, a commented line each."""
+    lines = {name: f"{name} = {json.dumps(field.default)}" for name, field in _FIELDS.items()}
+    # The list of languages is by far the longest line: its comment stands alone.
+    width = max(len(line) for name, line in lines.items() if name != "languages")
+    return "\n".join(f"{line:<{width}}  # {_FIELDS[name].description}" for name, line in lines.items())

@@ -1,0 +1,221 @@
+"""Run folders: where a run works, how it is found again, what it leaves, and where its results came from.
+
+A run works in a staging folder of its own, named by its key. When everything in it is complete it is
+moved into its final place in one step, so a folder in its final place is a finished run.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+
+from hybridkit import __version__, paths
+from hybridkit.corpora import catalogue
+from hybridkit.errors import KitError
+from hybridkit.params import Parameters
+from hybridkit.params import from_notebook as parameters_of_notebook
+
+MANIFEST = "manifest.json"
+_PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "bm25s", "papermill")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises KitError where the folder cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as fault:
+        raise KitError(
+            f"{path} cannot be written ({fault.strerror}); free the place or set HYBRIDKIT_OUTPUTS to another folder."
+        ) from fault
+
+
+def encoder_slug(name: str) -> str:
+    """A folder name for an encoder: its id with "--" for slashes, or a folder's name with a hash of its path."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return f"{folder.resolve().name}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:6]}"
+    return name.replace("/", "--")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: parameters, and everything that follows from them."""
+
+    parameters: Parameters
+
+    @cached_property
+    def key(self) -> str:
+        """Sixteen hex digits over the parameters and the content of the data: equal keys are equal runs."""
+        contents = [catalogue.content_key(name, self.parameters) for name in self._sources()]
+        return hashlib.sha256(repr((self.parameters.key(), contents)).encode()).hexdigest()[:16]
+
+    def _sources(self) -> list[str]:
+        return [*self.parameters.training_data, *self.parameters.benchmarks]
+
+    @property
+    def profile_folder(self) -> Path:
+        return paths.outputs() / self.parameters.profile
+
+    @property
+    def staging(self) -> Path:
+        """Where the run works until it is finished."""
+        return self.profile_folder / ".staging" / self.key
+
+    @cached_property
+    def final(self) -> Path:
+        """Where the finished run goes: a readable place, with the key appended if another run has it already."""
+        p = self.parameters
+        place = self.profile_folder / encoder_slug(p.encoder) / p.mixture / f"seed-{p.seed}"
+        held = read_manifest(place)
+        return place if held is None or held["key"] == self.key else place.with_name(f"{place.name}-{self.key[:8]}")
+
+    @property
+    def finished(self) -> bool:
+        held = read_manifest(self.final)
+        return held is not None and held["key"] == self.key
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's files are now."""
+        return self.final if self.finished else self.staging
+
+    @cached_property
+    def datasets(self) -> list:
+        """The training pairs."""
+        return [catalogue.training_pairs(name, self.parameters) for name in self.parameters.training_data]
+
+    @cached_property
+    def benchmarks(self) -> dict:
+        """The benchmarks by name."""
+        loaded = [catalogue.benchmark(name, self.parameters) for name in self.parameters.benchmarks]
+        return {benchmark.name: benchmark for benchmark in loaded}
+
+    @cached_property
+    def plan(self):
+        """The batch plan (`sampling.BatchPlan`)."""
+        from hybridkit.sampling import BatchPlan
+
+        return BatchPlan.from_parameters(self.parameters, self.datasets)
+
+    def save_plan(self, steps: int = 100) -> Path:
+        """Write what decides the plan, and the fingerprint of its first steps, to plan.yaml."""
+        p = self.parameters
+        steps = min(steps, p.steps)
+        lines = [
+            f"seed: {p.seed}",
+            f"weights: {{mono: {p.mono}, cross: {p.cross}, multi: {p.multi}}}",
+            f"languages: [{', '.join(json.dumps(code) for code in p.languages)}]",
+            f"batch_size: {p.batch_size}",
+            f"steps: {p.steps}",
+            f"data: {json.dumps({d.name: d.fingerprint for d in self.datasets})}",
+            f"fingerprint_of_first_{steps}_steps: {self.plan.fingerprint(range(steps))}",
+        ]
+        write_text(self.folder / "plan.yaml", "\n".join(lines) + "\n")
+        return self.folder / "plan.yaml"
+
+    def train(self, on_step=None) -> dict:
+        """Train the run's model into `folder/model`, or find it trained; see `training.train`."""
+        from hybridkit.training import train
+
+        def tell(step: int, steps: int) -> None:
+            if step % 20 == 0:
+                told = {"notebook": "03_training", "step": step, "steps": steps}
+                write_text(self.staging / "progress.json", json.dumps(told))
+            if on_step:
+                on_step(step, steps)
+
+        return train(self.parameters, self.plan, self.folder, tell)
+
+    def gold_ranks(self, benchmark: str):
+        """The gold ranks of the run's model on one of its benchmarks: read, or computed and kept."""
+        from hybridkit.ranks import GoldRanks
+
+        folder = self.folder / "ranks" / benchmark
+        if (folder / "about.json").exists():
+            return GoldRanks.open(folder)
+        from hybridkit.evaluation import evaluate_model
+
+        if not (self.folder / "model").exists():
+            raise KitError(f"{self.title} has no trained model yet; run notebook 03_training or `hybridkit train`.")
+        ranks = evaluate_model(str(self.folder / "model"), self.benchmarks[benchmark], system=self.title)
+        ranks.save(folder)
+        return ranks
+
+    def metrics(self) -> dict:
+        """Every summary figure by benchmark and scope (`comparison.measure`), also kept as metrics.json."""
+        from hybridkit.comparison import measure
+
+        measured = {name: measure(self.gold_ranks(name), self.parameters.languages) for name in self.benchmarks}
+        write_text(self.folder / "metrics.json", json.dumps(measured, indent=1))
+        return measured
+
+    @property
+    def title(self) -> str:
+        """A name for tables and figures."""
+        p = self.parameters
+        return f"{p.encoder} {p.mixture} seed {p.seed}"
+
+    def _repr_markdown_(self) -> str:
+        p = self.parameters
+        state = "finished" if self.finished else "not finished"
+        return (
+            f"**Run** {p.mixture} (mono {p.mono:g}, cross {p.cross:g}, multi {p.multi:g}), encoder {p.encoder}, "
+            f"seed {p.seed}, profile {p.profile}, {p.steps} steps of {p.batch_size}; key `{self.key}`, {state}"
+        )
+
+
+def from_notebook(namespace: Mapping[str, object]) -> Run:
+    """The run that a notebook's parameters ask for; checks their names, types and ranges."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    return Run(parameters_of_notebook(namespace))
+
+
+def read_manifest(folder: Path) -> dict | None:
+    """The manifest of a finished run, or None where there is none."""
+    try:
+        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as fault:
+        raise KitError(f"The manifest {folder / MANIFEST} cannot be read ({fault}); delete that folder.") from fault
+
+
+def finished_runs(profile: str | None = None) -> Iterator[tuple[Path, dict]]:
+    """Every finished run below outputs/, as its folder and manifest, in the order of their folders."""
+    pattern = f"{profile or '*'}/*/*/seed-*/{MANIFEST}"
+    for path in sorted(paths.outputs().glob(pattern)):
+        yield path.parent, read_manifest(path.parent)
+
+
+def provenance() -> dict:
+    """Where a result came from: commit, versions, machine."""
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(paths.home()), *arguments]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    try:
+        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
+    except FileNotFoundError:
+        commit, changes = None, None
+    return {
+        "hybridkit": __version__,
+        "commit": commit,
+        "changed_since_commit": bool(changes),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "system": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+    }

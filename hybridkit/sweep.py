@@ -1,0 +1,347 @@
+"""Execute the notebooks for many runs through papermill, in parallel, so that a killed sweep loses nothing.
+
+Each run is one task of a `concurrent.futures` executor: local processes, or the workers of a
+dask.distributed cluster. A task executes its notebooks one after the other in the run's staging folder
+and moves the finished run into place.
+"""
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from filelock import FileLock
+
+from hybridkit import paths
+from hybridkit.errors import KitError
+from hybridkit.params import Parameters
+from hybridkit.runs import MANIFEST, Run, provenance, write_text
+
+RUN_NOTEBOOKS = ("02_sampling", "03_training", "04_evaluation", "05_bias")
+DATA_NOTEBOOK = "01_data"
+COMPARE_NOTEBOOK = "06_compare"
+#: What the paper's comparison needs, in its order.
+MIXTURES = ("mono", "hybrid-0.75", "hybrid-0.50", "hybrid-0.25", "cross")
+#: A run whose worker was lost is started again this many times.
+RETRIES = 3
+_QUIET = {
+    "TQDM_DISABLE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one task ended: `state` is "finished", "skipped" or "failed"; `message` says what failed and where."""
+
+    name: str
+    state: str
+    seconds: float
+    message: str = ""
+
+
+class NotebookFailed(KitError):
+    """A notebook stopped: the message names notebook, cell and error."""
+
+
+def execute(notebook: str, output: Path, parameters: Parameters) -> dict:
+    """Execute one notebook into `output`; return seconds and peak memory (bytes) of its kernel.
+
+    The output appears under its name only when every code cell completed; a failed one is kept beside it
+    as `<name>.failed.ipynb`. A finished output is never executed again.
+    """
+    if is_complete(output):
+        return json.loads(output.with_suffix(".cost.json").read_text())
+    import logging
+
+    import papermill
+    from papermill.exceptions import PapermillException
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    os.environ.update(_QUIET)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.partial.ipynb")
+    source = paths.notebooks() / f"{notebook}.ipynb"
+    started = time.perf_counter()
+    write_text(output.parent / "progress.json", json.dumps({"notebook": notebook, "started": time.time()}))
+    with _PeakMemory() as memory:
+        try:
+            papermill.execute_notebook(
+                str(source),
+                str(partial),
+                parameters=parameters.model_dump(),
+                progress_bar=False,
+                cwd=str(paths.notebooks()),
+                start_timeout=300,
+                request_save_on_cell_execute=False,
+                autosave_cell_every=0,
+            )
+        except (PapermillException, RuntimeError) as fault:
+            failed = output.with_suffix(".failed.ipynb")
+            if partial.exists():
+                os.replace(partial, failed)
+            raise NotebookFailed(_what_failed(notebook, fault, failed)) from None
+    _stamp(partial)
+    if not is_complete(partial):
+        raise NotebookFailed(f"{notebook} stopped before its last cell; its output is kept as {partial.name}.")
+    cost = {"seconds": round(time.perf_counter() - started, 1), "peak_bytes": memory.peak}
+    write_text(output.with_suffix(".cost.json"), json.dumps(cost))
+    os.replace(partial, output)
+    return cost
+
+
+def _what_failed(notebook: str, fault: Exception, failed: Path) -> str:
+    cell = getattr(fault, "exec_count", None)
+    if cell is None:
+        return f"{notebook} could not be executed: {str(fault).strip().splitlines()[-1]}"
+    value = next((line for line in str(fault.evalue).splitlines() if line.strip()), "")
+    return f"{notebook}, cell {cell}: {fault.ename}: {value} (kept as {_shown(failed)})"
+
+
+def _shown(path: Path) -> str:
+    home = paths.home()
+    return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
+
+
+def is_complete(notebook: Path) -> bool:
+    """Whether an executed notebook ran to its end: a file in outputs/ alone proves nothing."""
+    try:
+        content = json.loads(notebook.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    told = content["metadata"].get("papermill", {})
+    cells = [c for c in content["cells"] if c["cell_type"] == "code"]
+    statuses = [c["metadata"].get("papermill", {}).get("status") for c in cells if "".join(c["source"]).strip()]
+    return bool(told.get("end_time")) and not told.get("exception") and set(statuses) == {"completed"}
+
+
+def _stamp(notebook: Path) -> None:
+    """Write the provenance into the notebook, and take machine paths out of it."""
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    content["metadata"]["hybridkit"] = provenance()
+    told = content["metadata"].get("papermill", {})
+    for name in ("input_path", "output_path"):
+        told[name] = Path(told.get(name) or "").name
+    write_text(notebook, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+class _PeakMemory:
+    """Watches the memory of the processes below this one and keeps the peak, in bytes (sampled 5 times a second)."""
+
+    def __enter__(self):
+        self.peak = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        import psutil
+
+        here = psutil.Process()
+        while not self._stop.wait(0.2):
+            try:
+                used = [p.memory_info().rss for p in here.children(recursive=True)]
+            except psutil.Error:
+                continue
+            self.peak = max(self.peak, sum(used))
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+
+def environment(threads: int) -> dict[str, str]:
+    """What a worker must know of this process: folders and threads. A worker of a cluster has another environment."""
+    places = {"HYBRIDKIT_OUTPUTS": paths.outputs(), "HYBRIDKIT_CACHE": paths.cache()}
+    return {name: str(place) for name, place in places.items()} | {
+        "HYBRIDKIT_DOWNLOADS": str(paths.downloads()),
+        "OMP_NUM_THREADS": str(threads),
+    }
+
+
+def execute_run(values: dict, surroundings: dict[str, str]) -> Outcome:
+    """One task: execute the notebooks of a run in its staging folder and move it into place.
+
+    Runs in a worker process; takes plain data, so that any executor can send it.
+    """
+    os.environ.update(surroundings)
+    run = Run(Parameters(**values))
+    started = time.perf_counter()
+    run.staging.mkdir(parents=True, exist_ok=True)
+    # Held for the life of this process only: the lock of a killed worker is free again at once.
+    with FileLock(run.staging / "run.lock"):
+        if run.finished:
+            return Outcome(name_of(run), "skipped", 0.0)
+        try:
+            costs = {n: execute(n, run.staging / f"{n}.ipynb", run.parameters) for n in RUN_NOTEBOOKS}
+            finish(run, costs)
+        except KitError as fault:
+            write_text(run.staging / "failure.json", json.dumps({"message": str(fault)}))
+            return Outcome(name_of(run), "failed", time.perf_counter() - started, str(fault))
+    return Outcome(name_of(run), "finished", time.perf_counter() - started)
+
+
+def finish(run: Run, costs: dict) -> None:
+    """Write the manifest and move the run from staging into its final place, in one step."""
+    from hybridkit.params import to_yaml
+
+    training = json.loads((run.staging / "training.json").read_text())
+    write_text(run.staging / "params.yaml", to_yaml(run.parameters))
+    manifest = {
+        "key": run.key,
+        "parameters": run.parameters.model_dump(),
+        "data": {d.name: d.fingerprint for d in run.datasets} | {n: b.fingerprint for n, b in run.benchmarks.items()},
+        "provenance": provenance(),
+        "training": {k: training[k] for k in ("seconds", "device", "threads", "resumed_from")},
+        "notebooks": costs,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    for name in ("progress.json", "failure.json"):
+        (run.staging / name).unlink(missing_ok=True)
+    for path in run.staging.glob("*.cost.json"):
+        path.unlink()
+    write_text(run.staging / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
+    run.final.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(run.staging, run.final)
+
+
+def name_of(run: Run) -> str:
+    """How a run is called in a progress line."""
+    return f"{run.parameters.encoder} {run.parameters.mixture} seed {run.parameters.seed}"
+
+
+def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:
+    """What all runs of an encoder share, done before them: data in the cache, and a tiny encoder warmed up."""
+    os.environ.update(surroundings | _QUIET)
+    from hybridkit.encoders import TINY, tiny_folder
+
+    started = time.perf_counter()
+    run = Run(Parameters(**values))
+    _ = run.datasets, run.benchmarks
+    if run.parameters.encoder in TINY:
+        tiny_folder(run.parameters.encoder)
+    return Outcome(f"{run.parameters.encoder} warm-up", "finished", time.perf_counter() - started)
+
+
+def execute_single(notebook: str, values: dict, surroundings: dict[str, str]) -> Outcome:
+    """Execute a notebook that belongs to the whole profile (01 and 06), always anew."""
+    os.environ.update(surroundings)
+    parameters = Parameters(**values)
+    output = paths.outputs() / parameters.profile / f"{notebook}.ipynb"
+    started = time.perf_counter()
+    work = output.parent / ".staging" / notebook
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        execute(notebook, work / output.name, parameters)
+        os.replace(work / output.name, output)
+        os.replace(work / f"{notebook}.cost.json", output.parent / ".staging" / f"{notebook}.cost.json")
+    except KitError as fault:
+        return Outcome(notebook, "failed", time.perf_counter() - started, str(fault))
+    return Outcome(notebook, "finished", time.perf_counter() - started)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise KitError, before any work, if results could not be written."""
+    probe = folder / ".writable"
+    write_text(probe, "")
+    probe.unlink()
+
+
+def local_executor(jobs: int) -> Executor:
+    """Worker processes on this machine. Spawned, since a forked process must not inherit threads of libraries."""
+    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+
+
+def cluster_executor(address: str) -> Executor:
+    """The workers of a dask.distributed cluster, which must see the same folders. Raises KitError if it cannot be reached."""
+    from distributed import Client
+
+    try:
+        return Client(address, timeout=20).get_executor(retries=0)
+    except (OSError, ValueError, TimeoutError) as fault:
+        raise KitError(
+            f"No dask scheduler answers at {address} ({type(fault).__name__}); "
+            "start one with `dask scheduler` and give its address, such as tcp://host:8786."
+        ) from fault
+
+
+def sweep(runs: Sequence[Run], make_executor: Callable[[], Executor], threads: int, report: Callable) -> list[Outcome]:
+    """The whole sweep: what runs share, then the runs, then the comparison; returns how each task ended."""
+    check_writable(paths.outputs())
+    around = environment(threads)
+    first = {run.parameters.encoder: run for run in reversed(runs)}
+    tasks = [(f"{e} warm-up", prepare, (run.parameters.model_dump(), around)) for e, run in first.items()]
+    values = runs[0].parameters.model_dump()
+    outcomes = run_tasks([*tasks, (DATA_NOTEBOOK, execute_single, (DATA_NOTEBOOK, values, around))], make_executor, report)
+    tasks = [(name_of(run), execute_run, (run.parameters.model_dump(), around)) for run in runs]
+    outcomes += run_tasks(tasks, make_executor, report)
+    compare = (COMPARE_NOTEBOOK, execute_single, (COMPARE_NOTEBOOK, values, around))
+    return outcomes + run_tasks([compare], make_executor, report)
+
+
+def progress_of(run: Run) -> str:
+    """What a run is doing now, from what it wrote last: its notebook, and the step while it trains."""
+    try:
+        told = json.loads((run.staging / "progress.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return ""
+    step = f", step {told['step']} of {told['steps']}" if "step" in told else ""
+    return told["notebook"] + step
+
+
+def run_tasks(
+    tasks: Sequence[tuple[str, Callable, tuple]],
+    make_executor: Callable[[], Executor],
+    report: Callable[[str, Outcome | None], None],
+) -> list[Outcome]:
+    """Run (name, function, arguments) tasks; one that fails does not stop the others.
+
+    `report(name, None)` is called when a task is handed over, `report(name, outcome)` when it ends. If a
+    worker is lost, the tasks that were not done are handed to a new executor, up to RETRIES times.
+    """
+    outcomes: dict[str, Outcome] = {}
+    for attempt in range(RETRIES + 1):
+        left = [task for task in tasks if task[0] not in outcomes]
+        if not left:
+            break
+        if attempt:
+            print(f"A worker was lost; starting {len(left)} unfinished tasks again ({attempt} of {RETRIES}).")
+        with make_executor() as executor:
+            futures = {}
+            for name, function, arguments in left:
+                futures[executor.submit(function, *arguments)] = name
+                report(name, None)
+            _collect(futures, outcomes, report)
+    for name, *_ in tasks:
+        lost = f"its worker was lost {RETRIES + 1} times; see whether memory ran out and run the sweep again"
+        outcomes.setdefault(name, Outcome(name, "failed", 0.0, lost))
+    return [outcomes[name] for name, *_ in tasks]
+
+
+def _collect(futures: dict, outcomes: dict[str, Outcome], report: Callable) -> None:
+    waiting = set(futures)
+    while waiting:
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            name = futures[future]
+            try:
+                outcome = future.result()
+            except BrokenExecutor:
+                continue
+            except Exception as fault:
+                if type(fault).__name__ == "KilledWorker":
+                    continue
+                first = (str(fault).splitlines() or [""])[0]
+                outcome = Outcome(name, "failed", 0.0, f"{type(fault).__name__}: {first}")
+            outcomes[name] = outcome
+            report(name, outcome)

@@ -1,0 +1,279 @@
+"""Batch plans: their properties, whatever the mixture, the data and the seed."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hybridkit.corpora.pairs import make_pairs
+from hybridkit.errors import KitError
+from hybridkit.sampling import BatchPlan
+
+LANGUAGES = ["ar", "de", "en"]
+
+
+def pairs(folder, name="toy", rows=60, languages=LANGUAGES, negatives=3, text="{name} {what} {row} {code}", positives=None):
+    """A data set whose texts are all different; `negatives` of each row are other rows' neighbours of its own."""
+    extra = [[rows + row * negatives + n for n in range(negatives)] for row in range(rows)]
+
+    def texts(what, count):
+        return {c: [text.format(name=name, what=what, row=r, code=c) for r in range(count)] for c in languages}
+
+    return make_pairs(
+        folder / name,
+        name=name,
+        licence="none",
+        query_ids=[f"q{r}" for r in range(rows)],
+        query_texts=texts("question", rows),
+        passage_ids=[f"p{r}" for r in range(rows * (1 + negatives))],
+        passage_texts=texts("passage", rows * (1 + negatives)),
+        query=range(rows),
+        positive=range(rows) if positives is None else positives,
+        negatives=extra,
+    )
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return pairs(tmp_path_factory.mktemp("pairs"))
+
+
+@pytest.fixture(scope="module")
+def english(tmp_path_factory):
+    return pairs(tmp_path_factory.mktemp("pairs"), name="english", rows=200, languages=["en"])
+
+
+def plan_of(*datasets, mono=1.0, cross=0.0, multi=0.0, languages=LANGUAGES, batch_size=8, **settings):
+    return BatchPlan(
+        datasets, mono=mono, cross=cross, multi=multi, languages=languages, batch_size=batch_size, **settings
+    )
+
+
+weights = st.sampled_from([(1, 0, 0), (0, 1, 0), (0, 0, 1), (0.5, 0.5, 0), (0.25, 0.5, 0.25)])
+
+
+@given(mixture=weights, seed=st.integers(0, 2**32 - 1), negatives=st.integers(0, 3), batch=st.integers(1, 14))
+@settings(max_examples=60, deadline=None)
+def test_batches_keep_their_promises(toy, english, mixture, seed, negatives, batch):
+    mono, cross, multi = mixture
+    plan = plan_of(
+        toy, english, mono=mono, cross=cross, multi=multi, batch_size=batch, seed=seed, explicit_negatives=negatives
+    )
+    for step in range(4):
+        drawn = plan.step(step)
+        same = drawn.query_language == drawn.passage_language
+        assert plan.weights[drawn.kind] > 0
+        assert same.all() if drawn.kind != "cross" else not same.any()
+        if drawn.kind == "mono":
+            assert len(set(drawn.query_language)) == 1
+        if drawn.kind == "cross":
+            assert (drawn.dataset == 0).all(), "an English-only data set was drawn for a cross batch"
+        assert drawn.negatives.shape == (batch, negatives)
+        passages = []
+        for example in range(batch):
+            data = plan.datasets[drawn.dataset[example]]
+            code = plan.languages[drawn.passage_language[example]]
+            row = drawn.row[example]
+            assert data.queries.has(plan.languages[drawn.query_language[example]])[data.query[row]]
+            assert all(data.passages.has(code)[[data.positive[row], *drawn.negatives[example]]])
+            own = data.negatives[data.negative_offsets[row] : data.negative_offsets[row + 1]]
+            assert set(drawn.negatives[example]) <= set(own)
+            passages += [(data.name, p) for p in [data.positive[row], *drawn.negatives[example]]]
+        assert len(set(passages)) == len(passages)
+
+
+@given(seed=st.integers(0, 1000), step=st.integers(0, 10**6))
+@settings(max_examples=30, deadline=None)
+def test_a_step_alone_equals_the_step_of_the_whole(toy, seed, step):
+    settings_ = dict(mono=0.4, cross=0.6, seed=seed, explicit_negatives=1)
+    one, other = plan_of(toy, **settings_), plan_of(toy, **settings_)
+    for earlier in range(3):
+        other.step(step + earlier + 1)
+    assert one.fingerprint([step]) == other.fingerprint([step])
+
+
+def test_kinds_come_within_binomial_bounds(toy):
+    plan = plan_of(toy, mono=0.5, cross=0.3, multi=0.2, batch_size=1)
+    steps = 4000
+    kinds = [plan.kind(step) for step in range(steps)]
+    for kind, weight in plan.weights.items():
+        # 4.4 standard deviations: a false alarm in about one of 100,000 seeds, and the seed is fixed.
+        assert abs(kinds.count(kind) - weight * steps) < 4.4 * math.sqrt(steps * weight * (1 - weight))
+
+
+def test_english_only_data_leaves_the_weights_as_they_are(toy, english):
+    """The kind is drawn first, so a data set that cannot serve cross batches does not make them rarer."""
+    both, alone = plan_of(toy, english, mono=0.5, cross=0.5), plan_of(toy, mono=0.5, cross=0.5)
+    assert [both.kind(s) for s in range(300)] == [alone.kind(s) for s in range(300)]
+
+
+def test_languages_and_pairs_are_uniform(toy):
+    plan = plan_of(toy, mono=0, cross=1, batch_size=8)
+    table = plan.table(range(300))
+    counts = table.groupby(["query_language", "passage_language"]).size()
+    assert len(counts) == 6
+    expected, deviation = len(table) / 6, math.sqrt(len(table) * (1 / 6) * (5 / 6))
+    assert (abs(counts - expected) < 4.4 * deviation).all()
+    mono = plan_of(toy, mono=1, batch_size=2).table(range(600)).groupby("step").first()["query_language"].value_counts()
+    assert (abs(mono - 200) < 4.4 * math.sqrt(600 * (1 / 3) * (2 / 3))).all()
+
+
+def test_cross_pairs_can_be_one_a_batch(toy):
+    plan = plan_of(toy, mono=0, cross=1, cross_pairs="batch")
+    pairs_ = [set(zip(b.query_language, b.passage_language, strict=True)) for b in map(plan.step, range(20))]
+    assert all(len(p) == 1 for p in pairs_) and len(set().union(*pairs_)) > 1
+
+
+@pytest.mark.parametrize("temperature, share", [(1.0, 200 / 260), (1e6, 0.5), (2.0, 200**0.5 / (200**0.5 + 60**0.5))])
+def test_temperature_flattens_the_sizes(toy, english, temperature, share):
+    plan = plan_of(toy, english, languages=["en"], batch_size=4, temperature=temperature)
+    drawn = plan.table(range(500))["dataset"].eq("english").mean()
+    assert abs(drawn - share) < 4.4 * math.sqrt(share * (1 - share) / 2000)
+
+
+def test_temperature_near_zero_takes_the_largest(toy, english):
+    plan = plan_of(toy, english, languages=["en"], temperature=0.02)
+    assert set(plan.table(range(50))["dataset"]) == {"english"}
+
+
+def test_all_rows_of_a_batch_as_large_as_the_data_are_found(toy):
+    batch = plan_of(toy, batch_size=60, explicit_negatives=3).step(0)
+    assert sorted(batch.row) == list(range(60))
+
+
+def test_relevant_elsewhere_is_no_negative(tmp_path):
+    """A question with two positives never meets the one as negative beside the other; equal texts count as one."""
+    texts = ["a", "b", "c", "d", "e", "f", "g"]
+    data = make_pairs(
+        tmp_path / "two",
+        name="two",
+        licence="none",
+        query_ids=["q0", "q1", "q2", "q3"],
+        query_texts={"en": ["zero", "zero", "two", "three"]},
+        passage_ids=[f"p{i}" for i in range(8)],
+        passage_texts={"en": [*texts, "a"]},
+        query=[0, 1, 2, 3, 2],
+        positive=[0, 1, 2, 3, 7],
+        negatives=[[4], [4], [0, 5], [1, 6], [4]],
+    )
+    plan = plan_of(data, languages=["en"], batch_size=2, explicit_negatives=1)
+    for step in range(200):
+        batch = plan.step(step)
+        questions = {("zero", "zero", "two", "three", "two")[r] for r in batch.row}
+        negatives = {data.passages.texts("en", [n])[0] for n in batch.negatives[:, 0]}
+        relevant = {"zero": {"a", "b"}, "two": {"c", "a"}, "three": {"d"}}
+        positives = [data.passages.texts("en", [data.positive[r]])[0] for r in batch.row]
+        assert not negatives & set().union(*(relevant[q] for q in questions))
+        assert len(set(positives)) == 2 and len(questions) == 2
+
+
+def test_same_text_in_two_data_sets_is_one_passage(tmp_path):
+    one, other = (pairs(tmp_path, name=n, rows=4, text="{what} {row} {code}") for n in ("one", "other"))
+    plan = plan_of(one, other, languages=["en"], batch_size=4)
+    for step in range(50):
+        assert len(set(plan.step(step).row)) == 4
+    with pytest.raises(KitError, match="only 4 distinct passages"):
+        plan_of(one, other, languages=["en"], batch_size=5)
+
+
+def test_missing_texts_are_never_drawn(tmp_path):
+    data = make_pairs(
+        tmp_path / "holes",
+        name="holes",
+        licence="none",
+        query_ids=["a", "b", "c"],
+        query_texts={"en": ["a", "b", None], "de": [None, "bb", "cc"]},
+        passage_ids=["a", "b", "c"],
+        passage_texts={"en": ["A", "B", "C"], "de": [None, None, "CC"]},
+        query=range(3),
+        positive=range(3),
+        negatives=[[], [], []],
+    )
+    plan = plan_of(data, mono=0.5, cross=0.5, languages=["en", "de"], batch_size=1)
+    seen = set()
+    for step in range(200):
+        batch = plan.step(step)
+        seen.add((batch.kind, batch.row[0], plan.languages[batch.query_language[0]]))
+    assert seen == {
+        ("mono", 0, "en"),
+        ("mono", 1, "en"),
+        ("mono", 2, "de"),
+        ("cross", 1, "de"),
+        ("cross", 2, "de"),
+    }
+
+
+def test_cross_without_a_second_language_is_refused(english):
+    with pytest.raises(KitError, match="asks for cross batches .* two different languages"):
+        plan_of(english, mono=0.5, cross=0.5)
+
+
+def test_batch_larger_than_the_data_is_refused(toy):
+    with pytest.raises(KitError, match="batch_size is 61, but mono batches in ar have only 60 distinct passages"):
+        plan_of(toy, batch_size=61)
+
+
+def test_negatives_that_are_not_there_are_refused(toy):
+    with pytest.raises(KitError, match="4 explicit negatives"):
+        plan_of(toy, explicit_negatives=4)
+
+
+def test_batch_that_negatives_make_impossible_is_told(tmp_path):
+    """Two rows whose only negative is the other's positive: either alone, never both."""
+    data = make_pairs(
+        tmp_path / "knot",
+        name="knot",
+        licence="none",
+        query_ids=["a", "b"],
+        query_texts={"en": ["a", "b"]},
+        passage_ids=["a", "b"],
+        passage_texts={"en": ["A", "B"]},
+        query=[0, 1],
+        positive=[0, 1],
+        negatives=[[1], [0]],
+    )
+    with pytest.raises(KitError, match="cannot be filled without a passage twice or a false negative"):
+        plan_of(data, languages=["en"], batch_size=2, explicit_negatives=1).step(0)
+
+
+def test_table_tells_the_plan(toy):
+    plan = plan_of(toy, mono=0.5, cross=0.5, explicit_negatives=2)
+    table, batch = plan.table(range(3)), plan.step(1)
+    part = table[table["step"] == 1]
+    assert list(part["row"]) == list(batch.row) and set(part["kind"]) == {batch.kind}
+    assert list(part["query_language"]) == [LANGUAGES[i] for i in batch.query_language]
+    assert [list(n) for n in part["negatives"]] == batch.negatives.tolist()
+
+
+@pytest.mark.parametrize(
+    "mixture, golden",
+    [((1, 0, 0), "MONO"), ((0.5, 0.5, 0), "HYBRID"), ((1 / 3, 1 / 3, 1 / 3), "UNIFORM")],
+)
+def test_golden_plans(toy, english, mixture, golden):
+    """The same plan on every machine and with every version of the libraries: change these only on purpose."""
+    mono, cross, multi = mixture
+    plan = plan_of(toy, english, mono=mono, cross=cross, multi=multi, seed=7, explicit_negatives=1, temperature=2)
+    assert plan.fingerprint(range(20)) == GOLDEN[golden]
+
+
+GOLDEN = {
+    "MONO": "3d002a9e7552180c988b50a5a76115a8850559fcfba48d3567319ebf424afbb7",
+    "HYBRID": "6cb8a399c00e535ea8af0f4daba6e020be6a27bede5b4c686e3008e00fe00bc6",
+    "UNIFORM": "b3ea4a971e383045d35f70af078a895703a97538d9cf783cdf162041515a7a32",
+}
+
+
+def test_streams_are_golden():
+    from hybridkit.streams import Stream
+
+    stream = Stream("golden", 1)
+    assert stream.uniform(2).tolist() == STREAM_FLOATS
+    assert stream.integers(10, 5).tolist() == STREAM_INTEGERS
+    assert sorted(stream.permutation(50)) == list(range(50))
+    assert np.unique(Stream("golden", 2).uniform(1000)).size == 1000
+
+
+STREAM_FLOATS = [0.5834231833420848, 0.15114874264435574]
+STREAM_INTEGERS = [4, 8, 3, 6, 4]

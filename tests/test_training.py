@@ -1,0 +1,236 @@
+"""Training: the losses, the trainer carrying out a plan, resuming, and every fault told."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hybridkit import encoders
+from hybridkit.corpora import museum
+from hybridkit.errors import KitError
+from hybridkit.evaluation import evaluate_model
+from hybridkit.params import Parameters
+from hybridkit.sampling import BatchPlan
+from hybridkit.training import EquationOneLoss, make_loss, render, slots, train, usable_checkpoint
+
+SMALL = {"museum_exhibits": 100, "batch_size": 8, "steps": 12, "checkpoint_every": 4, "max_length": 24}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    old = os.environ.get("HYBRIDKIT_CACHE")
+    os.environ["HYBRIDKIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield museum.training_pairs(100)
+    os.environ.pop("HYBRIDKIT_CACHE") if old is None else os.environ.update(HYBRIDKIT_CACHE=old)
+
+
+def settings(encoder, **changes):
+    return Parameters(**{**SMALL, "encoder": str(encoder), **changes})
+
+
+def run(data, folder, encoder, on_step=None, **changes):
+    parameters = settings(encoder, **changes)
+    return train(parameters, BatchPlan.from_parameters(parameters, [data]), folder, on_step)
+
+
+def weights(folder):
+    found = {}
+    for path in sorted((folder / "model").rglob("*.safetensors")):
+        found |= load_file(path)
+    assert found
+    return found
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_training_lowers_the_loss_and_is_not_done_twice(data, tmp_path, small_encoder):
+    record = run(data, tmp_path / "run", small_encoder, steps=60, learning_rate=5e-3)
+    losses = [loss for _, loss in record["loss"]]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.1
+    before = (tmp_path / "run" / "model" / "config_sentence_transformers.json").stat().st_mtime_ns
+    assert run(data, tmp_path / "run", small_encoder, steps=60, learning_rate=5e-3) == record
+    assert (tmp_path / "run" / "model" / "config_sentence_transformers.json").stat().st_mtime_ns == before
+
+
+def stop_at(last):
+    def on_step(step, steps):
+        if step == last:
+            raise KeyboardInterrupt
+
+    return on_step
+
+
+def test_interrupted_run_ends_with_the_same_weights(data, tmp_path, small_encoder):
+    run(data, tmp_path / "whole", small_encoder)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "cut", small_encoder, on_step=stop_at(10))
+    assert not (tmp_path / "cut" / "model").exists()
+    record = run(data, tmp_path / "cut", small_encoder)
+    assert record["resumed_from"] == "checkpoint-8" and record["steps"] == 12
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
+def test_checkpoint_cut_short_is_left_out(data, tmp_path, small_encoder):
+    run(data, tmp_path / "whole", small_encoder)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "cut", small_encoder, on_step=stop_at(10))
+    broken = tmp_path / "cut" / "checkpoints" / "checkpoint-8" / "optimizer.pt"
+    broken.write_bytes(broken.read_bytes()[:100])
+    found, told = usable_checkpoint(tmp_path / "cut" / "checkpoints")
+    assert found.name == "checkpoint-4" and "checkpoint-8 is cut short or altered" in told[0]
+    record = run(data, tmp_path / "cut", small_encoder)
+    assert record["resumed_from"] == "checkpoint-4" and record["left_out"] == told
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
+def test_checkpoints_hold_no_pickled_arguments(data, tmp_path, small_encoder):
+    """All that is loaded again is loaded with weights_only=True; the pickled arguments are not written at all."""
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "cut", small_encoder, on_step=stop_at(5))
+    checkpoint = tmp_path / "cut" / "checkpoints" / "checkpoint-4"
+    names = {p.name for p in checkpoint.iterdir()}
+    assert "training_args.bin" not in names and "optimizer.pt" in names
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        # NumPy's random state is allowed by name, as the library does it.
+        with torch.serialization.safe_globals([np._core.multiarray._reconstruct, np.ndarray, np.dtype, type(np.dtype("u4"))]):
+            torch.load(checkpoint / name, weights_only=True)
+
+
+def test_same_seed_same_weights_other_seed_other_weights(data, tmp_path, small_encoder):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run(data, tmp_path / name, small_encoder, seed=seed, steps=4)
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "bfloat16"},
+        {"gradient_accumulation": 2},
+        {"loss": "equation-1"},
+        {"directions": "symmetric"},
+        {"explicit_negatives": 0},
+        {"explicit_negatives": 3},
+        {"checkpoint_every": 0},
+    ],
+)
+def test_every_setting_trains(data, tmp_path, small_encoder, changes):
+    record = run(data, tmp_path / "run", small_encoder, **{"steps": 2, **changes})
+    assert record["steps"] == 2 and all(np.isfinite(loss) for _, loss in record["loss"])
+
+
+def test_slots_hold_every_batch_of_the_plan(data, small_encoder):
+    parameters = settings(small_encoder, gradient_accumulation=3, steps=2)
+    plan = BatchPlan.from_parameters(parameters, [data])
+    dataset = slots(parameters, plan)
+    assert len(dataset) == 2 * 3 * 8
+    assert dataset[40:48]["query"] == render(plan, range(40, 48), "Query: ", "Passage: ")["query"]
+
+
+def test_texts_are_those_of_the_plan(data, small_encoder):
+    parameters = settings(small_encoder, explicit_negatives=2, mono=0.0, cross=1.0)
+    plan = BatchPlan.from_parameters(parameters, [data])
+    columns = render(plan, range(24), "Query: ", "Passage: ")
+    assert list(columns) == ["query", "positive", "negative_1", "negative_2"]
+    for step in range(3):
+        batch = plan.step(step)
+        for example in range(8):
+            row, asked = batch.row[example], plan.languages[batch.query_language[example]]
+            answered = plan.languages[batch.passage_language[example]]
+            at = step * 8 + example
+            assert columns["query"][at] == "Query: " + data.queries.texts(asked, [data.query[row]])[0]
+            assert columns["positive"][at] == "Passage: " + data.passages.texts(answered, [data.positive[row]])[0]
+            negative = data.passages.texts(answered, [batch.negatives[example][1]])[0]
+            assert columns["negative_2"][at] == "Passage: " + negative
+
+
+class Vectors(torch.nn.Module):
+    """Stands for an encoder: the features are the embeddings."""
+
+    def forward(self, features):
+        return {"sentence_embedding": features["vectors"]}
+
+
+def cosines(a, b):
+    return (a @ b.T) / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
+
+
+@pytest.mark.parametrize("negatives", [1, 2])
+def test_equation_one_as_printed(negatives):
+    query, positive, *rest = np.random.default_rng(0).normal(size=(2 + negatives, 5, 3))
+    own, against = cosines(query, positive), np.concatenate([cosines(query, n) for n in rest], axis=1)
+    expected = np.mean(
+        [-np.log(np.exp(own[i, i]) / (np.exp(own[i, i]) + np.exp(against[i]).sum())) for i in range(5)]
+    )
+    features = [{"vectors": torch.tensor(v)} for v in (query, positive, *rest)]
+    assert EquationOneLoss(Vectors())(features).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("directions", ["query-to-passage", "symmetric"])
+def test_in_batch_loss_has_the_temperature(directions, small_encoder):
+    """Own positive against all positives and explicit negatives of the batch, scores divided by the temperature."""
+    query, positive, negative = np.random.default_rng(1).normal(size=(3, 6, 4)).astype(np.float32)
+    parameters = settings(small_encoder, temperature=0.1, directions=directions)
+    loss = make_loss(Vectors(), parameters)
+    found = loss.compute_loss_from_embeddings([torch.tensor(v) for v in (query, positive, negative)], None)
+    scores = np.concatenate([cosines(query, positive), cosines(query, negative)], axis=1) / 0.1
+    forward = np.mean([np.log(np.exp(scores[i]).sum()) - scores[i, i] for i in range(6)])
+    back = cosines(positive, query) / 0.1
+    backward = np.mean([np.log(np.exp(back[i]).sum()) - back[i, i] for i in range(6)])
+    expected = forward if directions == "query-to-passage" else (forward + backward) / 2
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_model_keeps_its_prefixes_and_evaluates(data, tmp_path, small_encoder):
+    run(data, tmp_path / "run", small_encoder, steps=2)
+    told = json.loads((tmp_path / "run" / "model" / "config_sentence_transformers.json").read_text())
+    assert told["prompts"] == {"query": "Query: ", "document": "Passage: "}
+    benchmark = museum.benchmark(20)
+    gold = evaluate_model(str(tmp_path / "run" / "model"), benchmark)
+    assert len(gold.query_ids) == 20 * 6 * 11
+    model = encoders.load(str(tmp_path / "run" / "model"))
+    query = model.encode(["Query: " + benchmark.query_texts[5]], normalize_embeddings=True)
+    candidates = model.encode(["Passage: " + t for t in benchmark.candidate_texts], normalize_embeddings=True)
+    scores = (query @ candidates.T)[0]
+    mine = gold.gold_query == 5
+    for place, candidate in zip(np.flatnonzero(mine), benchmark.gold_candidate[benchmark.gold_query == 5], strict=True):
+        # Batches of other shapes may differ in the last bits: as many above, give or take those within rounding.
+        near = (np.abs(scores - scores[candidate]) < 1e-5).sum()
+        assert abs(gold.ranks(gold.pools)[place] - 1 - (scores > scores[candidate]).sum()) <= near
+
+
+def test_folder_without_tokenizer_is_told(tmp_path, small_encoder):
+    folder = tmp_path / "bare"
+    shutil.copytree(small_encoder, folder)
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(KitError, match="bare has no tokenizer"):
+        encoders.load(str(folder))
+
+
+def test_folder_without_model_and_missing_folder_are_told(tmp_path):
+    with pytest.raises(KitError, match="holds no model"):
+        encoders.load(str(tmp_path))
+    with pytest.raises(KitError, match="There is no model folder"):
+        encoders.load(str(tmp_path / "none"))
+
+
+def test_unknown_id_without_network_is_told(monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(KitError, match="nobody/nothing cannot be loaded .*; give a folder"):
+        encoders.load("nobody/nothing")
+
+
+def test_several_processes_are_refused(data, tmp_path, monkeypatch, small_encoder):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(KitError, match="one process"):
+        run(data, tmp_path / "run", small_encoder)
