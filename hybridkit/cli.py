@@ -49,7 +49,17 @@ def _parameters(profile, mixture, seed, encoder, overrides):
     given = dict(params.parse_override(text) for text in overrides)
     if encoder:
         given["encoder"] = encoder
+    # Notebooks run in a folder of their own, so a file or folder of the user's is passed on by its whole path.
+    for name in ("training_data", "benchmarks"):
+        if isinstance(given.get(name), list):
+            given[name] = [_whole_path(entry) for entry in given[name]]
+    if "encoder" in given:
+        given["encoder"] = _whole_path(given["encoder"])
     return params.for_run(profile, mixture, seed, given)
+
+
+def _whole_path(name):
+    return str(Path(name).resolve()) if isinstance(name, str) and Path(name).exists() else name
 
 
 @main.command()
@@ -245,3 +255,7 @@ def doctor() -> None:
         click.echo(f"{'ok   ' if ok else 'FAULT'}  {what}" + ("" if ok else f"\n       mend: {mend}"))
         faults += not ok
     sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -105,8 +105,8 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 
 def _lines(table: pd.DataFrame) -> list[str]:
-    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
-    return ["| " + " | ".join(row) + " |" for row in rows]
+    rows = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False)]
+    return ["| " + " | ".join(map(str, row)) + " |" for row in rows]
 
 
 def evaluation_markdown(gold: GoldRanks, trained: Sequence[str] | None = None) -> str:

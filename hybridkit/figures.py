@@ -14,8 +14,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
 from hybridkit.languages import language
 from hybridkit.metrics import SETTINGS
@@ -253,3 +254,78 @@ class TextsTable:
 
     def __repr__(self) -> str:
         return "\n".join("  ".join(str(text) for text in row.values()) for row in self.rows)
+
+
+def rank_distance_curves(distances: dict[str, Sequence[float]], chance: float, title: str) -> Picture:
+    """How many queries have at most a given rank distance, a curve for each name; log scale.
+
+    `distances`: the rank distance of every query, by the name of the curve; `chance`: the chance level, a vertical line.
+    """
+    figure, axis = _axes(6.5, 3.4)
+    told = []
+    for place, (name, values) in enumerate(distances.items()):
+        ordered, share = np.maximum(np.sort(values), 1), np.arange(1, len(values) + 1) / len(values)
+        line, marker = ("-", "--", "-.", ":")[place % 4], "osD^v"[place % 5]
+        axis.plot(ordered, share, color=PALETTE[place], linestyle=line, marker=marker, markevery=0.1, label=name)
+        told.append(f"{name} median {np.median(values):,.0f} and mean {np.mean(values):,.0f}")
+    axis.axvline(chance, color="black", linewidth=1, linestyle="--", label="chance level")
+    axis.set(xscale="log", ylim=(0, 1.03), xlabel="rank distance", ylabel="share of queries", title=title)
+    axis.legend(frameon=False, fontsize=8)
+    return picture(
+        figure,
+        f"{title}: share of the queries with at most a given rank distance, log scale; {'; '.join(told)}; "
+        f"chance level {chance:,.0f}.",
+    )
+
+
+def language_heatmaps(parts: dict[str, pd.DataFrame], value: str, column: str, title: str, ranks: bool = False) -> Picture:
+    """Heat maps of `value` by query language and by `column`, side by side, a panel for each name, one colour scale.
+
+    Values go from 0 to 1; with `ranks` they start at 1, and the colours follow a log scale. Bright is high.
+    """
+    wide = {name: rows.pivot(index="query_language", columns=column, values=value) for name, rows in parts.items()}
+    rows, columns = max(len(w) for w in wide.values()), max(len(w.columns) for w in wide.values())
+    figure, axes = _axes(0.44 * columns * len(wide) + 1.2, 0.36 * rows + 1.4, columns=len(wide))
+    scale = LogNorm(1, max(2, *(np.nanmax(w) for w in wide.values()))) if ranks else Normalize(0, 1)
+    told = []
+    for axis, (name, values) in zip(np.atleast_1d(axes), wide.items(), strict=True):
+        sns.heatmap(
+            values, ax=axis, cmap="cividis", norm=scale, cbar=False, annot=values.map(_short if ranks else "{:.2f}".format),
+            fmt="", annot_kws={"size": 6.5},
+        )  # fmt: skip
+        axis.tick_params(rotation=0, labelsize=8)
+        axis.set(title=name, xlabel=column.replace("_", " "), ylabel="query language" if axis is np.atleast_1d(axes)[0] else "")
+        same = np.array([[q == c for c in values.columns] for q in values.index])
+        digits = 0 if ranks else 2
+        inside, outside = np.nanmean(values.to_numpy()[same]), np.nanmean(values.to_numpy()[~same])
+        told.append(f"{name}: mean {inside:,.{digits}f} on the diagonal and {outside:,.{digits}f} off it")
+    figure.suptitle(title)
+    return picture(figure, f"{title}: heat maps by query language and {column.replace('_', ' ')}. " + "; ".join(told) + ".")
+
+
+def _short(rank: float) -> str:
+    """A rank in few characters: 7, 2.5, 340, 1.2k, 12k."""
+    if rank < 1000:
+        return f"{rank:.3g}"
+    return f"{rank / 1000:.1f}k" if rank < 9950 else f"{rank / 1000:.0f}k"
+
+
+def score_shares(scores: np.ndarray, temperatures: Sequence[float]) -> Picture:
+    """The softmax of every row of a score matrix at several temperatures; frames mark the positives, column i of row i.
+
+    `scores`: (questions, passages), at least as many passages as questions.
+    """
+    figure, axes = _axes(2.9 * len(temperatures) + 0.4, 3.1, columns=len(temperatures))
+    told = []
+    for axis, temperature in zip(np.atleast_1d(axes), temperatures, strict=True):
+        powers = np.exp((scores - scores.max(axis=1, keepdims=True)) / temperature)
+        shares = powers / powers.sum(axis=1, keepdims=True)
+        sns.heatmap(shares, ax=axis, cmap="cividis", vmin=0, vmax=1, annot=True, fmt=".2f", cbar=False, square=True)
+        for i in range(len(scores)):
+            axis.add_patch(Rectangle((i, i), 1, 1, fill=False, edgecolor=PALETTE[1], linewidth=3))
+        axis.set(title=f"T = {temperature:g}", xlabel="passage", xticklabels=range(1, scores.shape[1] + 1))
+        axis.set_yticklabels(range(1, len(scores) + 1), rotation=0)
+        own = np.diagonal(shares)
+        told.append(f"at T = {temperature:g} the positives have {own.min():.2f} to {own.max():.2f}")
+    np.atleast_1d(axes)[0].set_ylabel("question")
+    return picture(figure, "Shares of the passages of each question after the softmax: " + ", ".join(told) + ".")

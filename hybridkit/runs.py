@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import subprocess
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,7 +107,7 @@ class Run:
 
         return BatchPlan.from_parameters(self.parameters, self.datasets)
 
-    def save_plan(self, steps: int = 100) -> Path:
+    def save_plan(self, steps: int = 100) -> None:
         """Write what decides the plan, and the fingerprint of its first steps, to plan.yaml."""
         p = self.parameters
         steps = min(steps, p.steps)
@@ -120,7 +121,6 @@ class Run:
             f"fingerprint_of_first_{steps}_steps: {self.plan.fingerprint(range(steps))}",
         ]
         write_text(self.folder / "plan.yaml", "\n".join(lines) + "\n")
-        return self.folder / "plan.yaml"
 
     def train(self, on_step=None) -> dict:
         """Train the run's model into `folder/model`, or find it trained; see `training.train`."""
@@ -175,6 +175,7 @@ class Run:
 
 def from_notebook(namespace: Mapping[str, object]) -> Run:
     """The run that a notebook's parameters ask for; checks their names, types and ranges."""
+    warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm, where ipywidgets is not installed
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -1,7 +1,7 @@
 """Mixtures and batch plans: which examples make up every training batch, decided as plain data.
 
 A plan knows no training framework. Every step is drawn from a random stream of its own, so any step can
-be computed alone, by any process, with the same result (arXiv 2408.10536, section 3; DESIGN: idea 1).
+be computed alone, by any process, with the same result. The kinds of batches are those of arXiv 2408.10536.
 """
 
 import hashlib
@@ -325,7 +325,7 @@ def _relevant_passages(data: TrainingPairs, groups: np.ndarray):
 
 
 def describe_kind(kind: str) -> str:
-    """One line on what a batch kind is, for notebooks and the command line (DESIGN, idea 1)."""
+    """One line on what a batch kind is, with its name in the literature."""
     return {
         "mono": "query and passage in the same language, one language a batch (X-X-mono)",
         "cross": "query and passage in different languages in every pair (X-Y)",

@@ -91,7 +91,7 @@ def test_counts_over_many_runs(levels):
 def random_benchmark(random, queries: int, candidates: int, golds: int = 4) -> SimpleNamespace:
     languages = random.choice(["ar", "de", "en", "zh"], candidates)
     pairs = {(q, int(c)) for q in range(queries) for c in random.choice(candidates, golds, replace=False)}
-    return stand_in(random.choice(["ar", "en"], queries), languages, pairs)
+    return stand_in(random.choice(["ar", "en", "sw"], queries), languages, pairs)
 
 
 @given(
@@ -265,6 +265,19 @@ def test_damaged_files_are_reported(small, tmp_path, name):
     path.unlink()
     with pytest.raises(KitError, match=name):
         GoldRanks.open(tmp_path / "ranks")
+
+
+def test_an_altered_byte_is_noticed(small, tmp_path):
+    path = small.save(tmp_path / "ranks") / "golds.parquet"
+    content = path.read_bytes()
+    noticed = 0
+    for place in range(4, len(content), 29):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :])
+        try:
+            assert same(GoldRanks.open(tmp_path / "ranks"), small), f"byte {place}"
+        except KitError:
+            noticed += 1
+    assert noticed
 
 
 def test_bad_scores_are_refused():

@@ -1,0 +1,76 @@
+"""The reference runs that ship with the kit: results of the tiny profile, for readers who have no run of their own.
+
+Made by `python tools/make_reference.py` from finished runs, never by hand. Gold ranks are kept for every
+fourth question (all languages of it, against the whole pool); the figures are over all questions.
+"""
+
+import json
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hybridkit.errors import KitError
+from hybridkit.ranks import GoldRanks
+
+FOLDER = Path(str(files("hybridkit"))) / "reference"
+#: Of how many questions one is kept.
+EVERY = 4
+
+
+def about() -> dict:
+    """Which runs these are, and their provenance."""
+    return json.loads((FOLDER / "about.json").read_text(encoding="utf-8"))
+
+
+def mixtures() -> list[str]:
+    """The mixtures with reference gold ranks, in the order of the paper."""
+    return about()["mixtures"]
+
+
+def gold_ranks(system: str) -> GoldRanks:
+    """Reference gold ranks on the museum: of the model of a mixture (seed 0), or of "BM25"."""
+    folder = FOLDER / system
+    if not folder.is_dir():
+        raise KitError(f"There is no reference run {system!r}; there are {', '.join(mixtures())} and BM25.")
+    return GoldRanks.open(folder)
+
+
+def table() -> pd.DataFrame:
+    """The figures of all reference runs, in the form of `comparison.collect`."""
+    return pd.read_csv(FOLDER / "figures.csv")
+
+
+def of_run(run) -> tuple[GoldRanks, str]:
+    """What a notebook shows for a run: its own gold ranks if it has any, else those of the reference run.
+
+    Returns the gold ranks on the run's first benchmark and a sentence on where they come from.
+    """
+    name = run.parameters.benchmarks[0]
+    if (run.folder / "model").exists() or (run.folder / "ranks" / Path(name).name).exists():
+        gold = run.gold_ranks(next(iter(run.benchmarks)))
+        return gold, f"These are the results of your own run: {run.title}."
+    mixture = run.parameters.mixture if run.parameters.mixture in mixtures() else "hybrid-0.50"
+    told = f"You have no trained run with these parameters, so this shows the reference run {mixture} of the tiny profile."
+    return gold_ranks(mixture), told
+
+
+def select(gold: GoldRanks, every: int = EVERY) -> GoldRanks:
+    """Keep every n-th question, in all its languages, with its ranks in the whole pool."""
+    questions = np.unique(gold.questions)[::every]
+    queries = np.isin(gold.questions, questions)
+    golds = queries[gold.gold_query]
+    place = np.cumsum(queries) - 1
+    return replace(
+        gold,
+        query_ids=gold.query_ids[queries],
+        query_languages=gold.query_languages[queries],
+        questions=gold.questions[queries],
+        gold_query=place[gold.gold_query[golds]],
+        gold_language=gold.gold_language[golds],
+        gold_candidate=gold.gold_candidate[golds],
+        above=gold.above[golds],
+        tied=gold.tied[golds],
+    )

@@ -1,0 +1,184 @@
+"""The command line: quick to start, one sentence for each fault, and evaluation from end to end."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from hybridkit.cli import main
+from hybridkit.corpora import museum
+
+HEAVY = {"torch", "transformers", "sentence_transformers", "pandas", "numpy", "papermill", "matplotlib"}
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, arguments)
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, hybridkit.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\nprint(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "sweep" in answer.stdout and not HEAVY & set(answer.stdout.split())
+
+
+@pytest.mark.parametrize("command", ["sweep", "status", "compare", "train", "evaluate", "doctor", "data"])
+def test_every_command_has_help(command):
+    answer = call(command, "--help")
+    assert answer.exit_code == 0 and len(answer.output.splitlines()) > 4
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["train", "--set", "steps=1:3"], "steps is written 1:3, which papermill reads as 63"),
+        (["train", "--set", "stepz=3"], "steps"),
+        (["train", "--mixture", "hybrid-0.55"], "none of the mixtures"),
+        (["train", "--profile", "tinny"], "perhaps tiny"),
+        (["train", "--set", 'languages=["en"]'], "two languages"),
+        (["sweep", "--seeds", "0;1"], "write whole numbers with commas between them"),
+        (["evaluate", "--model", "x", "--benchmark", "xquadr"], 'perhaps "xquad-r"'),
+        (["data", "show", "museum", "--language", "xx"], "no 'xx'"),
+        (["data", "show", "xquad-r", "--review"], "Only the museum has a review sheet"),
+        (["data", "fetch", "squad"], "not in the catalogue"),
+        (["data", "audit", "--pairs", "xquad-r", "--benchmark", "museum"], "cannot be trained on"),
+    ],
+)
+def test_faults_are_one_sentence_and_status_1(arguments, told):
+    answer = call(*arguments)
+    assert answer.exit_code == 1 and told in answer.output and answer.output.startswith("error: ")
+    assert "Traceback" not in answer.output and answer.output.count("\n") <= 2
+
+
+def test_wrong_usage_is_status_2():
+    assert call("evaluate", "--benchmark", "museum").exit_code == 2
+    assert call("evaluate", "--benchmark", "museum", "--model", "a", "--embeddings", "b").exit_code == 2
+    assert call("nonsense").exit_code == 2
+
+
+def test_catalogue_review_sheet_and_samples():
+    listed = call("data", "list").output
+    assert "museum" in listed and "CC BY-SA 4.0" in listed and "9bc8c7f" in listed
+    assert "Das Museum" in call("data", "show", "museum", "--review", "--language", "de").output
+    shown = call("data", "show", "museum", "--language", "ar").output
+    assert "machine-written" in shown and "المتحف" in shown
+    assert "nothing to download" in call("data", "fetch", "museum").output
+
+
+@pytest.fixture
+def toy_benchmark(tmp_path):
+    """Three questions in two languages, an answer each in both."""
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    texts = {"en": ["red house", "green tree", "blue sea"], "de": ["rotes Haus", "grüner Baum", "blaues Meer"]}
+    rows = [(f"{code}:{i}", code, text, str(i)) for code, found in texts.items() for i, text in enumerate(found)]
+    (folder / "queries.jsonl").write_text(
+        "".join(json.dumps({"id": i, "language": c, "text": t, "question": q}) + "\n" for i, c, t, q in rows)
+    )
+    (folder / "candidates.jsonl").write_text(
+        "".join(json.dumps({"id": i, "language": c, "text": t}) + "\n" for i, c, t, _ in rows)
+    )
+    pairs = [{"query": i, "candidate": f"{c}:{q}"} for i, _, _, q in rows for c in texts]
+    (folder / "relevance.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pairs))
+    return folder
+
+
+def save_embeddings(folder, queries, candidates):
+    folder.mkdir(exist_ok=True)
+    np.save(folder / "queries.npy", queries)
+    np.save(folder / "candidates.npy", candidates)
+    return folder
+
+
+def test_ready_embeddings_are_evaluated_with_the_lexical_baseline(toy_benchmark, tmp_path):
+    vectors = np.tile(np.eye(3, dtype=np.float32), (2, 1))
+    folder = save_embeddings(tmp_path / "perfect", vectors, vectors)
+    arguments = ["evaluate", "--embeddings", str(folder), "--benchmark", str(toy_benchmark)]
+    answer = call(*arguments, "--output", str(tmp_path / "ranks"))
+    assert answer.exit_code == 0, answer.output
+    perfect, lexical = answer.output.split("**BM25**")
+    assert perfect.startswith("**perfect** on toy (6 queries, 6 candidates)")
+    headline = next(line for line in perfect.splitlines() if "training languages" in line).split("|")
+    # Parallel answers have the same vector: both rank 1.5 of 6, so average precision is 1 and the distance 0.
+    assert [float(v) for v in headline[2:6]] == [1.0, 1.0, 1.0, 0.0]
+    assert (tmp_path / "ranks" / "golds.parquet").exists()
+    assert "monolingual" in lexical
+    assert "BM25" not in call(*arguments, "--no-lexical").output
+
+
+@pytest.mark.parametrize(
+    "spoil, told",
+    [
+        (lambda q, c: (np.where(np.arange(18).reshape(6, 3) == 4, np.nan, q), c), "en:1"),
+        (lambda q, c: (q[:5], c), "5"),
+        (lambda q, c: (q, c[:, :2]), "2"),
+    ],
+)
+def test_bad_embeddings_are_told(toy_benchmark, tmp_path, spoil, told):
+    vectors = np.tile(np.eye(3, dtype=np.float32), (2, 1))
+    folder = save_embeddings(tmp_path / "bad", *spoil(vectors, vectors))
+    answer = call("evaluate", "--embeddings", str(folder), "--benchmark", str(toy_benchmark))
+    assert answer.exit_code == 1 and told in answer.output and answer.output.startswith("error: ")
+
+
+def test_unknown_candidate_in_relevance_is_told(toy_benchmark):
+    (toy_benchmark / "relevance.jsonl").write_text('{"query": "en:0", "candidate": "en:9"}\n')
+    answer = call("evaluate", "--model", "x", "--benchmark", str(toy_benchmark))
+    assert answer.exit_code == 1 and "'en:9'" in answer.output and "unknown candidate" in answer.output
+
+
+def test_train_and_evaluate_own_text(toy_benchmark, tmp_path, small_encoder, monkeypatch):
+    """A user's JSONL and a model folder, from end to end, by relative paths as in the README."""
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / "outputs"))
+    monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        {"id": f"q{i}", "query": {"en": f"question {i}", "sw": f"swali {i}"}, "positive": {"en": f"passage {i}"}}
+        for i in range(20)
+    ]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    arguments = ["train", "--profile", "laptop", "--encoder", str(small_encoder), "--set", 'training_data=["pairs.jsonl"]']
+    arguments += ["--set", 'benchmarks=["toy"]', "--set", 'languages=["en","sw"]', "--set", "steps=3"]
+    arguments += ["--set", "batch_size=8"]
+    for mixture in ("mono", "hybrid-0.50", "cross"):
+        answer = call(*arguments, "--mixture", mixture)
+        assert answer.exit_code == 0, answer.output
+        assert f"{mixture} seed 0** on toy (6 queries" in answer.output
+    folders = list((tmp_path / "outputs" / "laptop" / ".staging").iterdir())
+    assert len(folders) == 3 and all((folder / "ranks" / "toy" / "about.json").exists() for folder in folders)
+    model = str(folders[0] / "model")
+    answer = call("evaluate", "--model", model, "--benchmark", "toy", "--no-lexical")
+    assert answer.exit_code == 0 and "on toy (6 queries, 6 candidates)" in answer.output
+
+
+def test_audit_finds_what_is_shared(toy_benchmark, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path / "cache"))
+    line = {"id": "a", "query": {"en": "Red  house"}, "positive": {"en": "something else"}}
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(line) + "\n")
+    arguments = ["data", "audit", "--pairs", str(tmp_path / "pairs.jsonl"), "--benchmark", str(toy_benchmark)]
+    assert call(*arguments).exit_code == 1
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(line | {"query": {"en": "quite different"}}) + "\n")
+    answer = call(*arguments)
+    assert answer.exit_code == 0, answer.output
+
+
+def test_doctor_finds_faults_and_tells_the_mend(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / "outputs"))
+    sound = call("doctor")
+    assert "FAULT" not in sound.output and sound.exit_code == 0, sound.output
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / "file" / "outputs"))
+    answer = call("doctor")
+    assert answer.exit_code == 1 and "FAULT" in answer.output and "mend: set HYBRIDKIT_OUTPUTS" in answer.output
+
+
+def test_status_and_compare_without_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path))
+    assert "No runs yet" in call("status").output
+    assert "No run of profile tiny is finished" in call("compare").output
+
+
+def test_museum_names_its_size():
+    assert len(museum.benchmark(20).query_ids) == 20 * 6 * 11

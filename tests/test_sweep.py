@@ -1,0 +1,255 @@
+"""Sweeps with stand-in notebooks: finishing, skipping, failing, being killed, losing workers, clusters."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from hybridkit import params, sweep
+from hybridkit.errors import KitError
+from hybridkit.params import Parameters, notebook_cell
+from hybridkit.runs import Run, finished_runs, read_manifest
+
+CLI = [sys.executable, "-m", "hybridkit.cli"]
+BODIES = {
+    "01_data": ["1 + 1"],
+    "02_sampling": ["run.save_plan(5)"],
+    "03_training": [
+        "import json, pathlib, time",
+        "gate = pathlib.Path(__import__('os').environ['GATE'])\n"
+        "while (gate / f'hold-{run.parameters.mixture}').exists(): time.sleep(0.1)",
+        "if (gate / f'fail-{run.parameters.mixture}').exists(): raise ValueError('the wheel came off\\nand more')",
+        "if (gate / f'exit-{run.parameters.mixture}').exists(): raise SystemExit(0)",
+        "told = {'seconds': 1.0, 'device': 'cpu', 'threads': 1, 'resumed_from': None}\n"
+        "_ = (run.folder / 'training.json').write_text(json.dumps(told))",
+    ],
+    "04_evaluation": ["_ = (run.folder / 'metrics.json').write_text('{}')"],
+    "05_bias": ["1 + 1"],
+    "06_compare": ["1 + 1"],
+}
+
+
+@pytest.fixture
+def kit(tmp_path, monkeypatch):
+    """A home with stand-in notebooks, and folders of its own; returns the folder of gates (hold-, fail-, exit-)."""
+    home, gate = tmp_path / "home", tmp_path / "gate"
+    gate.mkdir()
+    (home / "notebooks").mkdir(parents=True)
+    shutil.copytree(Path(__file__).parents[1] / "params", home / "params")
+    for name, body in BODIES.items():
+        cells = [nbformat.v4.new_code_cell(notebook_cell(), metadata={"tags": ["parameters"]})]
+        cells.append(nbformat.v4.new_code_cell("from hybridkit import runs\nrun = runs.from_notebook(globals())"))
+        cells += [nbformat.v4.new_code_cell(source) for source in body]
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(
+            nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), home / "notebooks" / f"{name}.ipynb"
+        )
+    monkeypatch.setenv("HYBRIDKIT_HOME", str(home))
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / "outputs"))
+    monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("GATE", str(gate))
+    return gate
+
+
+SMALL = {"museum_exhibits": 100, "museum_evaluation_exhibits": 20, "encoder": "no-warm-up"}
+
+
+def small(mixture):
+    return Run(params.for_run("tiny", mixture, 0, SMALL))
+
+
+def command(*arguments):
+    options = [part for name, value in SMALL.items() for part in ("--set", f"{name}={value}")]
+    return [*CLI, "sweep", *options, *arguments]
+
+
+def states(outcomes):
+    return {outcome.name: outcome.state for outcome in outcomes}
+
+
+def quiet(name, outcome):
+    pass
+
+
+def wait_for(condition, seconds=60):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_sweep_finishes_and_then_skips(kit, tmp_path):
+    answer = subprocess.run(command("--mixtures", "mono,cross"), capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert "no-warm-up mono seed 0: finished in" in answer.stdout
+    found = dict(finished_runs("tiny"))
+    assert [folder.parent.name for folder in found] == ["cross", "mono"]
+    folder = tmp_path / "outputs" / "tiny" / "no-warm-up" / "mono" / "seed-0"
+    manifest = read_manifest(folder)
+    assert manifest["key"] == small("mono").key and manifest["parameters"]["mono"] == 1
+    assert set(manifest["notebooks"]) == set(sweep.RUN_NOTEBOOKS)
+    assert all(cost["seconds"] > 0 and cost["peak_bytes"] > 2**20 for cost in manifest["notebooks"].values())
+    assert manifest["provenance"]["packages"]["torch"] and manifest["data"]["museum"]
+    assert params.load([folder / "params.yaml"]) == small("mono").parameters
+    for name in sweep.RUN_NOTEBOOKS:
+        assert sweep.is_complete(folder / f"{name}.ipynb")
+        text = (folder / f"{name}.ipynb").read_text()
+        assert json.loads(text)["metadata"]["hybridkit"]["python"] and str(tmp_path) not in text
+    assert not list((tmp_path / "outputs" / "tiny" / ".staging").glob("????????????????"))
+    for name in ("01_data", "06_compare"):
+        assert sweep.is_complete(tmp_path / "outputs" / "tiny" / f"{name}.ipynb")
+    written = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    answer = subprocess.run(command("--mixtures", "mono,cross"), capture_output=True, text=True)
+    assert answer.returncode == 0 and answer.stdout.count(": skipped") == 2
+    assert written == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    status = subprocess.run([*CLI, "status"], capture_output=True, text=True).stdout
+    assert status.count("finished") == 2
+
+
+def test_failed_run_is_told_and_the_others_go_on(kit, tmp_path):
+    (kit / "fail-cross").touch()
+    answer = subprocess.run(command("--mixtures", "cross,mono"), capture_output=True, text=True)
+    assert answer.returncode == 1
+    assert "03_training, cell 6: ValueError: the wheel came off (kept as" in answer.stderr
+    assert "1 of 5 tasks failed" in answer.stderr and "Traceback" not in answer.stderr
+    assert small("mono").finished and not small("cross").finished
+    staging = small("cross").staging
+    assert (staging / "03_training.failed.ipynb").exists() and not (staging / "03_training.ipynb").exists()
+    status = subprocess.run([*CLI, "status"], capture_output=True, text=True).stdout
+    assert "failed" in status and "the wheel came off" in status
+    done = (staging / "02_sampling.ipynb").stat().st_mtime_ns
+    (kit / "fail-cross").unlink()
+    outcomes = sweep.sweep([small("cross")], lambda: sweep.local_executor(1), 1, quiet)
+    assert states(outcomes)["no-warm-up cross seed 0"] == "finished"
+    assert (small("cross").final / "02_sampling.ipynb").stat().st_mtime_ns == done
+
+
+def test_notebook_that_exits_early_is_not_finished(kit):
+    (kit / "exit-mono").touch()
+    with pytest.raises(KitError, match="03_training stopped before its last cell"):
+        sweep.execute("03_training", small("mono").staging / "03_training.ipynb", small("mono").parameters)
+
+
+def test_killed_sweep_leaves_nothing_that_looks_finished_and_goes_on(kit):
+    (kit / "hold-mono").touch()
+    run = small("mono")
+    process = subprocess.Popen(command("--mixtures", "mono"), start_new_session=True, stdout=subprocess.DEVNULL)
+    wait_for((run.staging / "02_sampling.ipynb").exists)
+    assert "running" in subprocess.run([*CLI, "status"], capture_output=True, text=True).stdout
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not run.finished and not list(finished_runs()) and (run.staging / "02_sampling.ipynb").exists()
+    status = subprocess.run([*CLI, "status"], capture_output=True, text=True).stdout
+    assert "stopped" in status
+    (kit / "hold-mono").unlink()
+    answer = subprocess.run(command("--mixtures", "mono"), capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert small("mono").finished
+
+
+def die_once(marker):
+    if not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return sweep.Outcome("mortal", "finished", 0.0)
+
+
+def die_always():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_lost_worker_is_tried_again(tmp_path):
+    tasks = [("mortal", die_once, (str(tmp_path / "died"),))]
+    assert states(sweep.run_tasks(tasks, lambda: sweep.local_executor(1), quiet)) == {"mortal": "finished"}
+
+
+def test_worker_that_always_dies_is_given_up(tmp_path):
+    outcomes = sweep.run_tasks([("doomed", die_always, ())], lambda: sweep.local_executor(1), quiet)
+    assert outcomes[0].state == "failed" and "its worker was lost 4 times" in outcomes[0].message
+
+
+def test_sweep_on_a_cluster(kit, tmp_path):
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        outcomes = sweep.sweep(
+            [small("mono")], lambda: sweep.cluster_executor(cluster.scheduler_address), 1, quiet
+        )
+        lost = sweep.run_tasks(
+            [("mortal", die_once, (str(tmp_path / "died"),))],
+            lambda: sweep.cluster_executor(cluster.scheduler_address),
+            quiet,
+        )
+    assert set(states(outcomes).values()) == {"finished"}, outcomes
+    assert states(lost) == {"mortal": "finished"}
+    assert small("mono").finished
+
+
+def test_no_scheduler_is_told():
+    with pytest.raises(KitError, match="No dask scheduler answers at tcp://127.0.0.1:9"):
+        sweep.cluster_executor("tcp://127.0.0.1:9")
+
+
+def test_outputs_that_cannot_be_written_are_told_before_any_work(kit, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / "file" / "outputs"))
+    answer = subprocess.run(command("--mixtures", "mono"), capture_output=True, text=True)
+    assert answer.returncode == 1 and "cannot be written" in answer.stderr and "HYBRIDKIT_OUTPUTS" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_other_parameters_never_overwrite(kit):
+    run = small("mono")
+    finish(run)
+    other = Run(params.for_run("tiny", "mono", 0, {**SMALL, "steps": 7}))
+    assert run.finished and not other.finished and other.final.name == f"seed-0-{other.key[:8]}"
+    finish(other)
+    assert run.finished and other.finished and other.folder != run.folder
+    again = Run(params.for_run("tiny", "mono", 0, {**SMALL, "steps": 7}))
+    assert again.finished and again.final == other.final
+
+
+def finish(run):
+    run.staging.mkdir(parents=True)
+    (run.staging / "training.json").write_text('{"seconds": 1, "device": "cpu", "threads": 1, "resumed_from": null}')
+    sweep.finish(run, {})
+
+
+def test_key_follows_parameters_and_data(kit, tmp_path):
+    one, other = small("mono"), small("cross")
+    assert one.key == small("mono").key != other.key
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"id": "a", "query": {"en": "a"}, "positive": {"en": "A"}}\n')
+    mine = Run(Parameters(training_data=[str(pairs)], languages=["en"], mono=1.0, cross=0.0))
+    before = mine.key
+    pairs.write_text('{"id": "a", "query": {"en": "b"}, "positive": {"en": "A"}}\n')
+    assert Run(mine.parameters).key != before
+
+
+@pytest.mark.parametrize(
+    "change, complete",
+    [
+        (lambda nb: None, True),
+        (lambda nb: nb["metadata"]["papermill"].update(end_time=None), False),
+        (lambda nb: nb["metadata"]["papermill"].update(exception=True), False),
+        (lambda nb: nb["cells"][0]["metadata"]["papermill"].update(status="pending"), False),
+    ],
+)
+def test_completeness_is_read_from_every_cell(tmp_path, change, complete):
+    content = {
+        "metadata": {"papermill": {"end_time": "2026-01-01", "exception": None}},
+        "cells": [{"cell_type": "code", "source": ["1"], "metadata": {"papermill": {"status": "completed"}}}],
+    }
+    change(content)
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps(content))
+    assert sweep.is_complete(path) is complete
+    path.write_text(json.dumps(content)[:-9])
+    assert not sweep.is_complete(path) and not sweep.is_complete(tmp_path / "none.ipynb")
