@@ -35,15 +35,21 @@ def measure(gold: GoldRanks, trained: Sequence[str]) -> dict[str, dict[str, floa
 
 
 def collect(profile: str) -> pd.DataFrame:
-    """All figures of the finished runs of a profile, a row a figure.
+    """All figures of the finished runs of a profile, a row a figure, and those of BM25 on their benchmarks.
 
-    Columns: encoder, mixture, mono, cross, multi, seed, benchmark, scope, metric, value.
+    Columns: encoder, mixture, mono, cross, multi, seed, benchmark, scope, metric, value. BM25 stands as an
+    encoder of that name, with NaN for the weights.
     """
-    rows = []
+    rows: list[dict] = []
+    lexical: dict[tuple, list[dict]] = {}
     for folder, manifest in runs.finished_runs(profile):
         parameters = Parameters(**manifest["parameters"])
         measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        rows += list(rows_of(parameters, measured))
+        rows += rows_of(parameters, measured)
+        which = tuple((name, manifest["data"].get(name)) for name in measured)
+        if which not in lexical:
+            lexical[which] = baseline_rows(runs.Run(parameters))
+    rows += [row for found in lexical.values() for row in found]
     return pd.DataFrame(rows, columns=["encoder", "mixture", "mono", "cross", "multi", "seed", *_FIGURE])
 
 
@@ -57,6 +63,14 @@ def rows_of(parameters: Parameters, measured: dict) -> Iterable[dict]:
         for scope, figures in by_scope.items():
             for metric, value in figures.items():
                 yield which | dict(zip(_FIGURE, (benchmark, scope, metric, value), strict=True))
+
+
+def baseline_rows(run: runs.Run) -> list[dict]:
+    """BM25's figures on the benchmarks of a run, as rows like those of `rows_of`."""
+    trained = run.parameters.languages
+    measured = {name: measure(lexical_baseline(b), trained) for name, b in run.benchmarks.items()}
+    nothing = {"encoder": BASELINE, "mixture": "none", "mono": np.nan, "cross": np.nan, "multi": np.nan}
+    return [row | nothing | {"seed": 0} for row in rows_of(run.parameters, measured)]
 
 
 def lexical_baseline(benchmark: Benchmark) -> GoldRanks:

@@ -68,7 +68,7 @@ class Parameters(BaseModel):
     batch_size: int = Field(64, ge=1, description="examples in a batch")
     steps: int = Field(400, ge=1, description="updates of the weights")
     gradient_accumulation: int = Field(1, ge=1, description="batches summed for one update")
-    learning_rate: float = Field(3e-3, gt=0, description="highest rate; in YAML always with a point: 1.0e-3")
+    learning_rate: float = Field(2e-3, gt=0, description="highest rate; in YAML always with a point: 1.0e-3")
     warmup_fraction: float = Field(0.1, ge=0, le=1, description="share of the steps in which the rate rises")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW")
     max_length: int = Field(48, ge=4, description="tokens of a text; the rest is cut off")

@@ -323,11 +323,3 @@ def _relevant_passages(data: TrainingPairs, groups: np.ndarray):
 
     return relevant
 
-
-def describe_kind(kind: str) -> str:
-    """One line on what a batch kind is, with its name in the literature."""
-    return {
-        "mono": "query and passage in the same language, one language a batch (X-X-mono)",
-        "cross": "query and passage in different languages in every pair (X-Y)",
-        "multi": "query and passage in the same language, languages mixed in the batch (X-X of LAReQA)",
-    }[kind]

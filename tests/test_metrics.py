@@ -111,7 +111,7 @@ def test_ties_agree_with_the_definition(scores, data, k):
 
 @pytest.fixture(scope="module")
 def ragged():
-    """Queries in three languages, one without candidates; candidates in four; some queries without golds in some languages; many ties."""
+    """Queries in three languages, one of them without candidates, and not all with golds in all four; many ties."""
     random = np.random.default_rng(3)
     benchmark = random_benchmark(random, 30, 60, golds=5)
     scores = random.integers(0, 12, (30, 60))

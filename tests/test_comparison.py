@@ -1,0 +1,151 @@
+"""Runs side by side: tables, scopes, the baseline, the reference runs and the figures' texts."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hybridkit import comparison, figures, metrics, reference, runs
+from hybridkit.corpora import museum
+from hybridkit.errors import KitError
+from hybridkit.params import Parameters, for_run
+from hybridkit.ranks import gold_ranks
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    return museum.benchmark(20)
+
+
+@pytest.fixture(scope="module")
+def gold(benchmark):
+    draw = np.random.default_rng(0)
+    return gold_ranks(
+        draw.normal(size=(len(benchmark.query_ids), 8)).astype(np.float32),
+        draw.normal(size=(len(benchmark.candidate_ids), 8)).astype(np.float32),
+        benchmark,
+        system="random",
+    )
+
+
+@pytest.fixture
+def outputs(tmp_path, monkeypatch, gold):
+    """Finished runs of two mixtures and two seeds, whose figures are made up from random gold ranks."""
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path))
+    measured = comparison.measure(gold, Parameters().languages)
+    for mixture in ("cross", "mono"):
+        for seed in (0, 1):
+            parameters = for_run("tiny", mixture, seed, {"museum_evaluation_exhibits": 20})
+            folder = runs.Run(parameters).final
+            shifted = {s: {k: v + seed / 10 for k, v in figures_.items()} for s, figures_ in measured.items()}
+            runs.write_text(folder / "metrics.json", json.dumps({"museum": shifted}))
+            manifest = {"key": runs.Run(parameters).key, "parameters": parameters.model_dump(), "data": {"museum": "x"}}
+            runs.write_text(folder / runs.MANIFEST, json.dumps(manifest))
+    return tmp_path
+
+
+def test_scopes_split_the_languages(gold):
+    trained = Parameters().languages
+    found = comparison.scopes(gold, trained)
+    assert found["unseen languages"] == ["el", "vi"] and len(found["all languages"]) == 11
+    assert sorted(found["training languages"]) == sorted(trained)
+    assert "unseen languages" not in comparison.scopes(gold, gold.pools)
+
+
+def test_figures_of_runs_are_collected_with_the_baseline(outputs, gold):
+    table = comparison.collect("tiny")
+    assert set(table["mixture"]) == {"mono", "cross", "none"} and set(table["encoder"]) == {"tiny-mlm", "BM25"}
+    found = comparison.by_mixture(table, "monolingual mAP")
+    assert list(found["mixture"]) == ["mono", "cross", "none"]
+    expected = metrics.summary(gold, Parameters().languages)["monolingual mAP"]
+    assert found["mean"][0] == pytest.approx(expected + 0.05) and found["seeds"][0] == 2
+    assert found["deviation"][0] == pytest.approx(np.std([0, 0.1], ddof=1)) and np.isnan(found["deviation"][2])
+    text = comparison.to_markdown(table)
+    assert "**Training languages**" in text and "**Unseen languages**" in text and "BM25" in text and "±" in text
+    assert comparison.collect("laptop").empty
+
+
+def test_baseline_is_computed_once(benchmark, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path))
+    first = comparison.lexical_baseline(benchmark)
+    monkeypatch.setattr("hybridkit.lexical.bm25_gold_ranks", None)
+    assert (comparison.lexical_baseline(benchmark).above == first.above).all()
+
+
+def test_words_carry_within_a_language_and_not_across(benchmark):
+    found = comparison.measure(comparison.lexical_baseline(benchmark), Parameters().languages)["training languages"]
+    assert found["monolingual mAP"] > 0.4 > 0.2 > found["cross-lingual mAP"]
+
+
+def test_selection_keeps_ranks_in_the_whole_pool(gold):
+    part = reference.select(gold, every=3)
+    assert set(part.questions) == set(np.unique(gold.questions)[::3]) and (part.pool_sizes == gold.pool_sizes).all()
+    for query in (0, len(part.query_ids) - 1):
+        whole = int(np.flatnonzero(gold.query_ids == part.query_ids[query])[0])
+        mine, theirs = part.gold_query == query, gold.gold_query == whole
+        assert (part.ranks(part.pools)[mine] == gold.ranks(gold.pools)[theirs]).all()
+        assert list(part.gold_candidate[mine]) == list(gold.gold_candidate[theirs])
+
+
+def test_reference_runs_are_whole_and_agree_with_their_figures():
+    """The gold ranks of every fourth question lie near the figures over all of them."""
+    table = reference.table()
+    assert set(reference.mixtures()) >= {"mono", "hybrid-0.50", "cross"}
+    for mixture in reference.mixtures():
+        gold = reference.gold_ranks(mixture)
+        found = metrics.summary(gold, Parameters().languages)
+        part = table[(table["mixture"] == mixture) & (table["seed"] == 0) & (table["scope"] == "training languages")]
+        figures_ = part.set_index("metric")["value"]
+        for metric in comparison.HEADLINE[:3]:
+            assert found[metric] == pytest.approx(figures_[metric], abs=0.05)
+    with pytest.raises(KitError, match="no reference run 'hybrid-0.99'"):
+        reference.gold_ranks("hybrid-0.99")
+
+
+def test_reference_shows_the_effect():
+    """What the museum is there to show, by the seeds that are kept (issue: means over the training languages)."""
+    mean = {m: comparison.by_mixture(reference.table(), m).set_index("mixture")["mean"] for m in comparison.HEADLINE}
+    mono, cross, multi, distance = (mean[m] for m in comparison.HEADLINE)
+    assert cross["hybrid-0.50"] >= cross["mono"] + 0.40
+    assert mono["hybrid-0.50"] >= 0.95 * mono["mono"] and mono["hybrid-0.50"] > mono["cross"]
+    assert multi["hybrid-0.50"] > max(multi["mono"], multi["cross"])
+    assert distance["hybrid-0.50"] <= distance["mono"] / 10
+
+
+def test_run_without_a_model_shows_the_reference(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path))
+    gold, told = reference.of_run(runs.Run(for_run("tiny", "mono")))
+    assert "reference run mono" in told and (gold.above == reference.gold_ranks("mono").above).all()
+
+
+def test_every_picture_tells_what_it_shows(gold, benchmark):
+    from hybridkit import bias
+
+    rows = metrics.table(gold)
+    shown = [
+        figures.loss_curve({"loss": [[1, 5.0], [2, 1.0]]}),
+        figures.language_heatmap(rows[rows["pool"] != "all"], "mAP", "mAP by language", "pool"),
+        figures.rank_distance_bars(bias.rank_distance(gold), "Rank distance"),
+        figures.where_answers_rank(gold, gold.questions[0], "One question"),
+        figures.ratio_curve(reference.table().query("encoder == 'tiny-mlm' and scope == 'training languages'"), "Ratio"),
+    ]
+    for made in shown:
+        assert len(made.alt) > 40 and any(c.isdigit() for c in made.alt) and made.png.startswith(b"\x89PNG")
+        assert f'alt="{made.alt}"' in made._repr_html_().replace("&#x27;", "'").replace("&quot;", '"')
+
+
+def test_texts_are_shown_in_their_language_and_direction():
+    table = figures.TextsTable([{"language": "ar", "text": "ما <هذا>؟"}], {"text": "language"})
+    assert '<td lang="ar" dir="rtl"' in table._repr_html_() and "&lt;هذا&gt;" in table._repr_html_()
+
+
+def test_picture_is_saved_with_its_text(tmp_path):
+    made = figures.loss_curve({"loss": [[1, 5.0], [2, 1.0]]})
+    made.save(tmp_path / "figures" / "loss.png")
+    assert (tmp_path / "figures" / "loss.txt").read_text().strip() == made.alt
+
+
+def test_compare_table_is_markdown():
+    lines = comparison._lines(pd.DataFrame({"a": [1.5, None], "b": ["x", "y"]}))
+    assert lines[:3] == ["| a | b |", "| --- | --- |", "| 1.5 | x |"]
