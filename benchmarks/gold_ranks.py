@@ -48,7 +48,7 @@ def main() -> None:
         started = time.perf_counter()
         gold = gold_ranks(queries, candidates, benchmark, threads=threads)
         counting.append(time.perf_counter() - started)
-        rows, found = metrics.table(gold), metrics.summary(gold)
+        rows, _ = metrics.table(gold), metrics.summary(gold)
         bias.rank_distance(gold)
         whole.append(time.perf_counter() - started)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

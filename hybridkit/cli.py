@@ -21,6 +21,12 @@ class _Group(click.Group):
         except KitError as fault:
             click.echo(f"error: {fault}", err=True)
             sys.exit(1)
+        except OSError as fault:
+            where = f"{fault.filename}: " if fault.filename else ""
+            click.echo(
+                f"error: {where}{fault.strerror or fault}; see `hybridkit doctor` for the folders in use.", err=True
+            )
+            sys.exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted: what was finished is kept; the same command goes on from there.", err=True)
             sys.exit(130)
@@ -49,17 +55,22 @@ def _parameters(profile, mixture, seed, encoder, overrides):
     given = dict(params.parse_override(text) for text in overrides)
     if encoder:
         given["encoder"] = encoder
+    found = params.for_run(profile, mixture, seed, given)
     # Notebooks run in a folder of their own, so a file or folder of the user's is passed on by its whole path.
-    for name in ("training_data", "benchmarks"):
-        if isinstance(given.get(name), list):
-            given[name] = [_whole_path(entry) for entry in given[name]]
-    if "encoder" in given:
-        given["encoder"] = _whole_path(given["encoder"])
-    return params.for_run(profile, mixture, seed, given)
+    whole = {
+        "training_data": [_whole_path(name) for name in found.training_data],
+        "benchmarks": [_whole_path(name) for name in found.benchmarks],
+        "encoder": _whole_path(found.encoder),
+    }
+    return found.model_copy(update=whole)
 
 
-def _whole_path(name):
-    return str(Path(name).resolve()) if isinstance(name, str) and Path(name).exists() else name
+def _whole_path(name: str) -> str:
+    from hybridkit.corpora.catalogue import CATALOGUE
+    from hybridkit.encoders import TINY
+
+    known = name in CATALOGUE or name in TINY
+    return name if known or not Path(name).exists() else str(Path(name).resolve())
 
 
 @main.command()
@@ -82,7 +93,7 @@ def sweep(profile, encoder, overrides, mixtures, seeds, jobs, scheduler) -> None
 
     names = params.mixture_names() if mixtures == "all" else mixtures.split(",") if mixtures else sweeping.MIXTURES
     runs = [Run(_parameters(profile, name, seed, encoder, overrides)) for seed in _seeds(seeds) for name in names]
-    processors = os.cpu_count() or 1
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = jobs or processors
 
     def executor():
@@ -120,15 +131,18 @@ def status(profile) -> None:
 @click.option("--csv", "csv_file", type=_FILE, help="Also write every figure here.")
 def compare(profile, csv_file) -> None:
     """Set finished runs side by side: three settings and rank distance, by mixture."""
-    from hybridkit import comparison
+    table = _compare_table(profile)
+    if csv_file:
+        _write_csv(csv_file, table)
+
+
+def _write_csv(path: Path, table) -> None:
     from hybridkit.runs import write_text
 
-    if csv_file:
-        write_text(csv_file, comparison.collect(profile).to_csv(index=False))
-    _compare_table(profile)
+    write_text(path, table.to_csv(index=False))
 
 
-def _compare_table(profile: str) -> None:
+def _compare_table(profile: str):
     from hybridkit import comparison
 
     table = comparison.collect(profile)
@@ -136,6 +150,7 @@ def _compare_table(profile: str) -> None:
         click.echo(comparison.to_markdown(table))
     else:
         click.echo(f"No run of profile {profile} is finished; start one with `hybridkit sweep --profile {profile}`.")
+    return table
 
 
 @main.command()
@@ -144,19 +159,24 @@ def _compare_table(profile: str) -> None:
 @click.option("--seed", default=0, show_default=True)
 def train(profile, encoder, overrides, mixture, seed) -> None:
     """Train one model without notebooks, evaluate it, and say where it is."""
-    from hybridkit import comparison
+    from filelock import FileLock
+
+    from hybridkit import comparison, paths
     from hybridkit.runs import Run
     from hybridkit.sweep import check_writable
 
     run = Run(_parameters(profile, mixture, seed, encoder, overrides))
-    check_writable(run.folder)
-    run.save_plan()
-    record = run.train(on_step=_print_steps)
-    for sentence in record["left_out"]:
-        click.echo(f"note: {sentence}", err=True)
-    click.echo(f"model: {run.folder / 'model'} ({record['seconds']} s of training)")
-    for benchmark in run.benchmarks:
-        click.echo(comparison.evaluation_markdown(run.gold_ranks(benchmark), run.parameters.languages))
+    for folder in (paths.cache(), run.lock.parent):
+        check_writable(folder)
+    with FileLock(run.lock):  # a sweep that reaches this run waits, and then finds it trained
+        run.save_plan()
+        record = run.train(on_step=_print_steps)
+        for sentence in record["left_out"]:
+            click.echo(f"note: {sentence}", err=True)
+        click.echo(f"model: {run.folder / 'model'} ({record['seconds']} s of training)\n")
+        for name, benchmark in run.benchmarks.items():
+            for gold in (run.gold_ranks(name), comparison.lexical_baseline(benchmark)):
+                click.echo(comparison.evaluation_markdown(gold, run.parameters.languages))
 
 
 def _print_steps(step: int, steps: int) -> None:
@@ -168,18 +188,23 @@ def _print_steps(step: int, steps: int) -> None:
 @click.option("--model", help="A sentence-transformers model: a folder or an id.")
 @click.option("--embeddings", type=_FOLDER, help="A folder with queries.npy and candidates.npy.")
 @click.option("--benchmark", required=True, help="xquad-r, museum, or a folder with queries.jsonl (docs/data.md).")
-@click.option("--languages", help="Restrict queries and pools to these, comma-separated.")
+@click.option("--trained", help="Comma-separated languages trained on: averages over them and over the others too.")
+@click.option("--csv", "csv_file", type=_FILE, help="Also write every setting, a row each, here.")
 @click.option("--output", type=_FOLDER, help="Also keep the gold ranks in this folder.")
 @click.option("--no-lexical", is_flag=True, help="Leave out the lexical baseline (BM25).")
-def evaluate(model, embeddings, benchmark, languages, output, no_lexical) -> None:
+def evaluate(model, embeddings, benchmark, trained, csv_file, output, no_lexical) -> None:
     """Evaluate a model, or ready embeddings, in every monolingual, cross-lingual and multilingual setting."""
     if bool(model) == bool(embeddings):
         raise click.UsageError("Give either --model or --embeddings.")
-    from hybridkit import comparison
+    from hybridkit import comparison, metrics
     from hybridkit.corpora import catalogue
     from hybridkit.params import Parameters
 
     data = catalogue.benchmark(benchmark, Parameters())
+    codes = trained.split(",") if trained else None
+    for code in codes or []:
+        if code not in data.languages:
+            raise KitError(f"--trained names {code!r}, but {data.name} has {' '.join(data.languages)}.")
     if embeddings:
         from hybridkit.ranks import gold_ranks, load_embeddings
 
@@ -190,10 +215,11 @@ def evaluate(model, embeddings, benchmark, languages, output, no_lexical) -> Non
         gold = evaluate_model(model, data)
     if output:
         gold.save(output)
-    chosen = languages.split(",") if languages else None
-    click.echo(comparison.evaluation_markdown(gold, chosen))
+    if csv_file:
+        _write_csv(csv_file, metrics.table(gold))
+    click.echo(comparison.evaluation_markdown(gold, codes))
     if not no_lexical:
-        click.echo(comparison.evaluation_markdown(comparison.lexical_baseline(data), chosen))
+        click.echo(comparison.evaluation_markdown(comparison.lexical_baseline(data), codes))
 
 
 @main.group(cls=_Group)

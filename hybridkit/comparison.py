@@ -1,13 +1,20 @@
 """Runs side by side: the figures of every finished run, the lexical baseline, and tables of both."""
 
+import hashlib
 import json
+import shutil
+import warnings
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
+from pydantic import ValidationError
 
 from hybridkit import metrics, paths, runs
 from hybridkit.corpora.benchmark import Benchmark
+from hybridkit.errors import KitError
 from hybridkit.params import Parameters, mixture_order
 from hybridkit.ranks import GoldRanks
 
@@ -37,67 +44,91 @@ def measure(gold: GoldRanks, trained: Sequence[str]) -> dict[str, dict[str, floa
 def collect(profile: str) -> pd.DataFrame:
     """All figures of the finished runs of a profile, a row a figure, and those of BM25 on their benchmarks.
 
-    Columns: encoder, mixture, mono, cross, multi, seed, benchmark, scope, metric, value. BM25 stands as an
-    encoder of that name, with NaN for the weights.
+    Columns: encoder, settings, mixture, mono, cross, multi, seed, benchmark, scope, metric, value. `settings` is
+    equal for runs that differ in mixture and seed alone, so that only those are ever averaged. BM25 stands as
+    an encoder of that name, with NaN for the weights.
     """
     rows: list[dict] = []
-    lexical: dict[tuple, list[dict]] = {}
+    lexical: dict[str, list[dict]] = {}
     for folder, manifest in runs.finished_runs(profile):
-        parameters = Parameters(**manifest["parameters"])
+        try:
+            parameters = Parameters(**manifest["parameters"])
+            settings = settings_key(parameters, manifest)
+        except (ValidationError, KeyError):
+            warnings.warn(f"{folder} was made by another version of the kit and is left out.", stacklevel=2)
+            continue
         measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        rows += rows_of(parameters, measured)
-        which = tuple((name, manifest["data"].get(name)) for name in measured)
-        if which not in lexical:
-            lexical[which] = baseline_rows(runs.Run(parameters))
+        rows += rows_of(parameters, measured, settings)
+        if settings not in lexical:
+            lexical[settings] = baseline_rows(runs.Run(parameters), settings)
     rows += [row for found in lexical.values() for row in found]
-    return pd.DataFrame(rows, columns=["encoder", "mixture", "mono", "cross", "multi", "seed", *_FIGURE])
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 _FIGURE = ("benchmark", "scope", "metric", "value")
+_COLUMNS = ["encoder", "settings", "mixture", "mono", "cross", "multi", "seed", *_FIGURE]
 
 
-def rows_of(parameters: Parameters, measured: dict) -> Iterable[dict]:
+def settings_key(parameters: Parameters, manifest: dict) -> str:
+    """Six hex digits over all that two runs of one comparison must share: all but encoder, mixture and seed."""
+    apart = {"profile", "encoder", "mixture", "mono", "cross", "multi", "seed"}
+    shared = (parameters.model_dump(exclude=apart), manifest["training_data"], manifest["benchmarks"])
+    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:6]
+
+
+def rows_of(parameters: Parameters, measured: dict, settings: str = "") -> Iterable[dict]:
     """The figures of one run as rows: `measured` is benchmark, scope, metric, value, nested."""
-    which = parameters.model_dump(include={"encoder", "mixture", "mono", "cross", "multi", "seed"})
+    which = {"settings": settings} | parameters.model_dump(
+        include={"encoder", "mixture", "mono", "cross", "multi", "seed"}
+    )
     for benchmark, by_scope in measured.items():
         for scope, figures in by_scope.items():
             for metric, value in figures.items():
                 yield which | dict(zip(_FIGURE, (benchmark, scope, metric, value), strict=True))
 
 
-def baseline_rows(run: runs.Run) -> list[dict]:
+def baseline_rows(run: runs.Run, settings: str = "") -> list[dict]:
     """BM25's figures on the benchmarks of a run, as rows like those of `rows_of`."""
     trained = run.parameters.languages
     measured = {name: measure(lexical_baseline(b), trained) for name, b in run.benchmarks.items()}
     nothing = {"encoder": BASELINE, "mixture": "none", "mono": np.nan, "cross": np.nan, "multi": np.nan}
-    return [row | nothing | {"seed": 0} for row in rows_of(run.parameters, measured)]
+    return [row | nothing | {"seed": 0} for row in rows_of(run.parameters, measured, settings)]
 
 
 def lexical_baseline(benchmark: Benchmark) -> GoldRanks:
-    """BM25's gold ranks on a benchmark, computed once and cached by the benchmark's content."""
-    from hybridkit.lexical import bm25_gold_ranks
+    """BM25's gold ranks on a benchmark, computed once and cached by the benchmark's content and BM25's code."""
+    from hybridkit import lexical
 
-    folder = paths.cache() / "lexical" / benchmark.fingerprint[:16]
-    if (folder / "about.json").exists():
-        return GoldRanks.open(folder)
-    gold = bm25_gold_ranks(benchmark)
-    gold.save(folder)
-    return gold
+    code = hashlib.sha256(Path(lexical.__file__).read_bytes()).hexdigest()
+    folder = paths.cache() / "lexical" / f"{benchmark.fingerprint[:16]}-{code[:8]}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if folder.exists():
+            try:
+                return GoldRanks.open(folder)
+            except KitError:
+                shutil.rmtree(folder)  # damaged: computed anew
+        gold = lexical.bm25_gold_ranks(benchmark)
+        gold.save(folder)
+        return gold
 
 
 def by_mixture(table: pd.DataFrame, metric: str, scope: str = "training languages") -> pd.DataFrame:
-    """One figure by encoder, benchmark and mixture: mean, standard deviation and number of seeds."""
+    """One figure by encoder, benchmark, settings and mixture: mean, standard deviation and number of seeds."""
     part = table[(table["metric"] == metric) & (table["scope"] == scope)]
-    grouped = part.groupby(["encoder", "benchmark", "mixture"])["value"]
+    grouped = part.groupby(["encoder", "benchmark", "settings", "mixture"], dropna=False)["value"]
     found = grouped.agg(mean="mean", deviation="std", seeds="count").reset_index()
-    return found.sort_values("mixture", key=lambda names: names.map(mixture_order), kind="stable").reset_index(drop=True)
+    return found.sort_values("mixture", key=lambda names: names.map(mixture_order), kind="stable").reset_index(
+        drop=True
+    )
 
 
 def headline(table: pd.DataFrame, scope: str = "training languages") -> pd.DataFrame:
     """The comparison as a table of texts: a row a mixture, the paper's four figures, mean and deviation over seeds."""
     columns = {metric: by_mixture(table, metric, scope) for metric in HEADLINE}
     first = columns[HEADLINE[0]]
-    shown = first[["encoder", "benchmark", "mixture", "seeds"]].copy()
+    several = first["settings"].nunique() > 1
+    shown = first[["encoder", "benchmark", *(["settings"] if several else []), "mixture", "seeds"]].copy()
     for metric, found in columns.items():
         digits = 0 if metric == "rank distance" else 3
         shown[metric] = [_value(m, d, digits) for m, d in zip(found["mean"], found["deviation"], strict=True)]
@@ -114,7 +145,8 @@ def to_markdown(table: pd.DataFrame) -> str:
     parts = []
     for scope in ("training languages", "unseen languages"):
         if (table["scope"] == scope).any():
-            parts += [f"**{scope.capitalize()}** (mean ± standard deviation over seeds)", "", *_lines(headline(table, scope)), ""]
+            title = f"**{scope.capitalize()}** (mean ± standard deviation over seeds)"
+            parts += [title, "", *_lines(headline(table, scope)), ""]
     return "\n".join(parts)
 
 
@@ -124,14 +156,17 @@ def _lines(table: pd.DataFrame) -> list[str]:
 
 
 def evaluation_markdown(gold: GoldRanks, trained: Sequence[str] | None = None) -> str:
-    """All settings of one system on one benchmark: macro-averages by scope, then by language of the query."""
-    measured = measure(gold, trained or gold.pools)
-    rows = []
-    for scope, figures in measured.items():
-        if scope == "all languages" and trained is not None or len(measured) == 1 or scope != "all languages":
-            rows.append({"languages": scope, **{name: figures[name] for name in (*HEADLINE, "multilingual Recall@10")}})
-    lines = [f"**{gold.system}** on {gold.benchmark} ({len(gold.query_ids):,} queries, {gold.pool_sizes.sum():,} candidates)"]
-    lines += ["", *_lines(pd.DataFrame(rows).round(4)), "", *_lines(by_query_language(gold, trained)), ""]
+    """All settings of one system on one benchmark: macro-averages, then figures by language of the query.
+
+    With `trained` the averages are given for each scope, else over all languages of the benchmark.
+    """
+    measured = measure(gold, trained or [])
+    shown = (*HEADLINE, "multilingual Recall@10", "tied share")
+    rows = [{"languages": scope, **{name: figures[name] for name in shown}} for scope, figures in measured.items()]
+    rows = [row for row in rows if trained or row["languages"] == "all languages"]
+    size = f"{len(gold.query_ids):,} queries, {gold.pool_sizes.sum():,} candidates"
+    lines = [f"**{gold.system}** on {gold.benchmark} ({size})"]
+    lines += ["", *_lines(pd.DataFrame(rows).round(4)), "", *_lines(by_query_language(gold)), ""]
     return "\n".join(lines)
 
 

@@ -53,24 +53,30 @@ class SweepDisplay:
 
 
 def status_table(profile: str | None) -> str:
-    """Every run below outputs/ and its state, a line each."""
+    """Every run below outputs/ and its state, a line each.
+
+    "trained" is a model that was trained and whose notebooks are not all executed; "stopped" goes on when it
+    is started again.
+    """
     lines = []
     for folder, manifest in runs.finished_runs(profile):
         seconds = sum(cost["seconds"] for cost in manifest["notebooks"].values())
         lines.append(f"finished  {folder.relative_to(paths.outputs())}  ({seconds:.0f} s, {manifest['finished']})")
-    for folder in sorted(paths.outputs().glob(f"{profile or '*'}/.staging/*/")):
-        if (folder / "training.lock").exists() or (folder / "run.lock").exists():
-            lines.append(f"{_state_of(folder):8}  {folder.relative_to(paths.outputs())}  {_doing(folder)}")
+    for folder in sorted(paths.outputs().glob(f"{profile or '*'}/.staging/{'[0-9a-f]' * 16}/")):
+        lines.append(f"{_state_of(folder):8}  {folder.relative_to(paths.outputs())}  {_doing(folder)}")
     return "\n".join(lines) or "No runs yet; start with `hybridkit sweep`."
 
 
 def _state_of(folder) -> str:
-    for name in ("run.lock", "training.lock"):
+    for lock in (folder.with_name(f"{folder.name}.lock"), folder / "training.lock"):
         try:
-            FileLock(folder / name, timeout=0).acquire().lock.release()
+            if lock.exists():
+                FileLock(lock, timeout=0).acquire().lock.release()
         except Timeout:
             return "running"
-    return "failed" if (folder / "failure.json").exists() else "stopped"
+    if (folder / "failure.json").exists():
+        return "failed"
+    return "trained" if (folder / "training.json").exists() else "stopped"
 
 
 def _doing(folder) -> str:

@@ -17,7 +17,11 @@ _SPACE = 2 * 2**30
 def checks() -> Iterator[Check]:
     """Every check as (sound, what was found, mend)."""
     version = ".".join(map(str, sys.version_info[:3]))
-    yield sys.version_info >= (3, 11), f"Python {version}", "install Python 3.11 or newer and make the environment again"
+    yield (
+        sys.version_info >= (3, 11),
+        f"Python {version}",
+        "install Python 3.11 or newer and make the environment again",
+    )
     yield from _packages()
     yield from _torch()
     yield from _kernel()

@@ -16,11 +16,20 @@ TINY = {
     "tiny-mlm": "masked language modelling only: XLM-R's role",
     "tiny-aligned": "masked language modelling, then translation ranking on parallel sentences: LaBSE's role",
 }
-#: Size and warm-up of the tiny encoders. They belong to the cache key: another value is another encoder.
+#: Size and warm-up of the tiny encoders: another value is another encoder. A change of the code below that
+#: changes weights must raise `recipe`.
 TINY_SHAPE = {"vocab_size": 8000, "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
-TINY_SHAPE |= {"intermediate_size": 256, "max_position_embeddings": 96, "hidden_dropout_prob": 0.0}
+TINY_SHAPE |= {"intermediate_size": 128, "max_position_embeddings": 96, "hidden_dropout_prob": 0.0}
 TINY_SHAPE |= {"attention_probs_dropout_prob": 0.0}
-WARM_UP = {"exhibits": 1500, "steps": 300, "batch_size": 64, "learning_rate": 1e-3, "max_length": 48, "seed": 0}
+WARM_UP = {
+    "recipe": 1,
+    "exhibits": 1500,
+    "steps": 300,
+    "batch_size": 64,
+    "learning_rate": 1e-3,
+    "max_length": 48,
+    "seed": 0,
+}
 ALIGN_TEMPERATURE = 0.05
 
 
@@ -30,7 +39,7 @@ def base_encoder(name: str, max_length: int, query_prefix: str = "", passage_pre
     `name` is "tiny-mlm", "tiny-aligned", a Hugging Face or sentence-transformers id, or a folder. A model
     without a pooling layer gets mean pooling. Raises KitError if it cannot be loaded, with the reason.
     """
-    model = load(str(tiny_folder(name)) if name in TINY else name)
+    model = load(name)
     limit = model.max_seq_length
     model.max_seq_length = min(max_length, limit) if limit else max_length
     model.prompts = {"query": query_prefix, "document": passage_prefix}
@@ -38,10 +47,12 @@ def base_encoder(name: str, max_length: int, query_prefix: str = "", passage_pre
 
 
 def load(name: str):
-    """Load a SentenceTransformer from a folder or by id; every fault of the folder or the network is a KitError."""
+    """Load a SentenceTransformer: a tiny one by name, from a folder, or by id; every fault is a KitError."""
     from sentence_transformers import SentenceTransformer
 
     _quiet()
+    if name in TINY:
+        name = str(tiny_folder(name))
     folder = Path(name).expanduser()
     if folder.is_dir():
         _check_folder(folder)
@@ -84,6 +95,20 @@ def _check_folder(folder: Path) -> None:
         )
 
 
+def content_key(name: str) -> str:
+    """What decides an encoder's weights, known without loading it; part of a run's key. Empty for a model id."""
+    from hybridkit.corpora import museum
+
+    if name in TINY:
+        recipe = (name, TINY_SHAPE, WARM_UP, ALIGN_TEMPERATURE, museum.content_key("train", WARM_UP["exhibits"]))
+        return hashlib.sha256(repr(recipe).encode()).hexdigest()
+    folder = Path(name).expanduser()
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else []:
+        digest.update(f"{path.relative_to(folder)}".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest() if folder.is_dir() else ""
+
+
 def tiny_folder(name: str) -> Path:
     """The folder of a tiny encoder, warmed up at first use and shared by all runs.
 
@@ -93,12 +118,11 @@ def tiny_folder(name: str) -> Path:
 
     if name not in TINY:
         raise KitError(f"{name!r} is no tiny encoder; there are {' and '.join(TINY)}.")
-    pairs = museum.training_pairs(WARM_UP["exhibits"])
-    recipe = (name, TINY_SHAPE, WARM_UP, ALIGN_TEMPERATURE, pairs.fingerprint, Path(__file__).read_bytes())
-    folder = paths.cache() / "encoders" / f"{name}-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]}"
+    folder = paths.cache() / "encoders" / f"{name}-{content_key(name)[:16]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
+            pairs = museum.training_pairs(WARM_UP["exhibits"])
             work = folder.with_name(folder.name + ".partial")
             shutil.rmtree(work, ignore_errors=True)
             _warm_up_mlm(pairs, work) if name == "tiny-mlm" else _warm_up_aligned(pairs, work)
@@ -163,7 +187,7 @@ def _warm_up_aligned(pairs: TrainingPairs, folder: Path) -> None:
     import torch
     import torch.nn.functional as F
 
-    model = load(str(tiny_folder("tiny-mlm")))
+    model = load("tiny-mlm").to("cpu")  # on every machine, so that the cached weights depend on none
     languages = pairs.passages.languages
 
     def embed(texts: list[str]):

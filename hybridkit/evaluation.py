@@ -32,9 +32,9 @@ def _embed(encode, texts: Sequence[str], languages: np.ndarray, batch_size: int)
     vectors: np.ndarray | None = None
     for code in sorted(set(languages)):
         rows = np.flatnonzero(languages == code)
-        distinct, inverse = np.unique([texts[i] for i in rows], return_inverse=True)
-        found = encode(distinct.tolist(), batch_size=batch_size, show_progress_bar=False, normalize_embeddings=True)
+        place = {text: number for number, text in enumerate(dict.fromkeys(texts[i] for i in rows))}
+        found = encode(list(place), batch_size=batch_size, show_progress_bar=False, normalize_embeddings=True)
         if vectors is None:
             vectors = np.empty((len(texts), found.shape[1]), dtype=np.float32)
-        vectors[rows] = found[inverse]
+        vectors[rows] = found[[place[texts[i]] for i in rows]]
     return vectors

@@ -98,7 +98,9 @@ def score_matrices(batches: dict[str, Sequence[tuple[str, str]]]) -> Picture:
             xticklabels=answered, yticklabels=asked,
         )  # fmt: skip
         for i in range(len(batch)):
-            axis.text(i + 0.5, i + 0.5, "+", ha="center", va="center", color="white" if same[i, i] else "black", size=15)
+            axis.text(
+                i + 0.5, i + 0.5, "+", ha="center", va="center", color="white" if same[i, i] else "black", size=15
+            )
         axis.tick_params(axis="y", rotation=0)
         axis.tick_params(axis="x", rotation=0)
         axis.set(title=kind, xlabel="passage, by language")
@@ -211,10 +213,14 @@ def ratio_curve(table: pd.DataFrame, title: str, baseline: dict[str, float] | No
     for colour, setting in zip(PALETTE, SETTINGS, strict=False):
         points = _points(table, f"{setting} mAP")
         marker, line = _STYLES[setting]
-        left.errorbar(points.index, points["mean"], points["std"], color=colour, marker=marker, linestyle=line, label=setting)
+        left.errorbar(
+            points.index, points["mean"], points["std"], color=colour, marker=marker, linestyle=line, label=setting
+        )
         if baseline:
             left.axhline(baseline[f"{setting} mAP"], color=colour, linewidth=0.8, alpha=0.6)
-        told.append(f"{setting} mAP from {points['mean'].iloc[0]:.2f} at alpha 0 to {points['mean'].iloc[-1]:.2f} at alpha 1")
+        told.append(
+            f"{setting} mAP from {points['mean'].iloc[0]:.2f} at alpha 0 to {points['mean'].iloc[-1]:.2f} at alpha 1"
+        )
     left.set(xlabel="alpha: share of mono batches", ylabel="mAP", ylim=(0, 1.03))
     left.legend(frameon=False, fontsize=8)
     points = _points(table, "rank distance")
@@ -249,7 +255,9 @@ class TextsTable:
         cells = []
         for name, text in row.items():
             code = row[self.languages[name]] if name in self.languages else "en"
-            cells.append(f'<td lang="{code}" dir="{language(code).direction}" style="{style}">{html.escape(str(text))}</td>')
+            cells.append(
+                f'<td lang="{code}" dir="{language(code).direction}" style="{style}">{html.escape(str(text))}</td>'
+            )
         return "".join(cells)
 
     def __repr__(self) -> str:
@@ -278,7 +286,9 @@ def rank_distance_curves(distances: dict[str, Sequence[float]], chance: float, t
     )
 
 
-def language_heatmaps(parts: dict[str, pd.DataFrame], value: str, column: str, title: str, ranks: bool = False) -> Picture:
+def language_heatmaps(
+    parts: dict[str, pd.DataFrame], value: str, column: str, title: str, ranks: bool = False
+) -> Picture:
     """Heat maps of `value` by query language and by `column`, side by side, a panel for each name, one colour scale.
 
     Values go from 0 to 1; with `ranks` they start at 1, and the colours follow a log scale. Bright is high.
@@ -294,13 +304,19 @@ def language_heatmaps(parts: dict[str, pd.DataFrame], value: str, column: str, t
             fmt="", annot_kws={"size": 6.5},
         )  # fmt: skip
         axis.tick_params(rotation=0, labelsize=8)
-        axis.set(title=name, xlabel=column.replace("_", " "), ylabel="query language" if axis is np.atleast_1d(axes)[0] else "")
+        axis.set(
+            title=name,
+            xlabel=column.replace("_", " "),
+            ylabel="query language" if axis is np.atleast_1d(axes)[0] else "",
+        )
         same = np.array([[q == c for c in values.columns] for q in values.index])
         digits = 0 if ranks else 2
         inside, outside = np.nanmean(values.to_numpy()[same]), np.nanmean(values.to_numpy()[~same])
         told.append(f"{name}: mean {inside:,.{digits}f} on the diagonal and {outside:,.{digits}f} off it")
     figure.suptitle(title)
-    return picture(figure, f"{title}: heat maps by query language and {column.replace('_', ' ')}. " + "; ".join(told) + ".")
+    return picture(
+        figure, f"{title}: heat maps by query language and {column.replace('_', ' ')}. " + "; ".join(told) + "."
+    )
 
 
 def _short(rank: float) -> str:

@@ -60,7 +60,7 @@ class Parameters(BaseModel):
     languages: _Codes = Field(list(TRAINED), description="trained on; quoted codes")
     encoder: str = Field("tiny-mlm", min_length=1, description="tiny-mlm, tiny-aligned, a model id or a folder")
     training_data: _Names = Field(["museum"], description="catalogue names, or JSONL files of pairs")
-    benchmarks: _Names = Field(["museum"], description="what is evaluated on: catalogue names or JSONL files")
+    benchmarks: _Names = Field(["museum"], description="what is evaluated on: catalogue names or folders")
     museum_exhibits: int = Field(1500, ge=100, le=50_000, description="exhibits to train on")
     museum_evaluation_exhibits: int = Field(200, ge=20, le=50_000, description="exhibits never seen in training")
     dataset_temperature: float = Field(1.0, gt=0, description="1 draws datasets by size; higher is more even")
@@ -111,18 +111,25 @@ def _disagreements(parameters: Parameters) -> Iterator[tuple[set[str], str]]:
     if abs(sum(weights) - 1) > 1e-6:
         given = ", ".join(f"{name}: {weight}" for name, weight in zip(_WEIGHTS, weights))
         meant = _shares(weights if any(weights) else [1, 1, 0])
-        yield set(_WEIGHTS), (
-            f"the weights {given} sum to {sum(weights):.7g}, but must sum to 1; set all three, such as {meant}."
+        yield (
+            set(_WEIGHTS),
+            (f"the weights {given} sum to {sum(weights):.7g}, but must sum to 1; set all three, such as {meant}."),
         )
     if parameters.cross > 0 and len(parameters.languages) < 2:
-        yield {"cross", "languages"}, (
-            f"cross is {parameters.cross} and languages is {parameters.languages}, but a cross batch needs at least "
-            "two languages; add a language or take the mixture mono."
+        yield (
+            {"cross", "languages"},
+            (
+                f"cross is {parameters.cross} and languages is {parameters.languages}, but a cross batch needs at least "
+                "two languages; add a language or take the mixture mono."
+            ),
         )
     if parameters.loss == "equation-1" and parameters.explicit_negatives < 1:
-        yield {"loss", "explicit_negatives"}, (
-            "loss is equation-1 and explicit_negatives is 0, but the equation compares each positive with explicit "
-            "negatives; set explicit_negatives to 1 or more, or loss to in-batch."
+        yield (
+            {"loss", "explicit_negatives"},
+            (
+                "loss is equation-1 and explicit_negatives is 0, but the equation compares each positive with explicit "
+                "negatives; set explicit_negatives to 1 or more, or loss to in-batch."
+            ),
         )
 
 

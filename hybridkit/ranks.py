@@ -125,7 +125,9 @@ class GoldRanks:
                 fingerprint=about["fingerprint"],
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise KitError(f"{folder} holds no readable gold ranks ({error}); evaluate again to write them anew.")
+            raise KitError(
+                f"{folder} holds no readable gold ranks ({error}); evaluate again to write them anew."
+            ) from error
 
 
 def _write_table(columns: dict[str, np.ndarray], path: Path) -> None:
@@ -457,7 +459,9 @@ def load_embeddings(folder: str | Path, benchmark: "Benchmark") -> tuple[np.ndar
         try:
             vectors = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise KitError(f"{path} cannot be read as embeddings ({error}): write an array of floats with numpy.save.")
+            raise KitError(
+                f"{path} cannot be read as embeddings ({error}): write an array of floats with numpy.save."
+            ) from error
         _check_shape(vectors, what, expected, benchmark)
         found.append(vectors)
     _check_dimensions(*found)

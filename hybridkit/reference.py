@@ -53,7 +53,9 @@ def of_run(run) -> tuple[GoldRanks, str]:
         gold = run.gold_ranks(next(iter(run.benchmarks)))
         return gold, f"These are the results of your own run: {run.title}."
     mixture = run.parameters.mixture if run.parameters.mixture in mixtures() else "hybrid-0.50"
-    told = f"You have no trained run with these parameters, so this shows the reference run {mixture} of the tiny profile."
+    told = (
+        f"You have no trained run with these parameters, so this shows the reference run {mixture} of the tiny profile."
+    )
     return gold_ranks(mixture), told
 
 

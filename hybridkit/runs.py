@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
-from hybridkit import __version__, paths
+from hybridkit import __version__, encoders, paths
 from hybridkit.corpora import catalogue
 from hybridkit.errors import KitError
 from hybridkit.params import Parameters
@@ -55,12 +56,11 @@ class Run:
 
     @cached_property
     def key(self) -> str:
-        """Sixteen hex digits over the parameters and the content of the data: equal keys are equal runs."""
-        contents = [catalogue.content_key(name, self.parameters) for name in self._sources()]
+        """Sixteen hex digits over the parameters and the content of data and encoder: equal keys are equal runs."""
+        names = [*self.parameters.training_data, *self.parameters.benchmarks]
+        contents = [catalogue.content_key(name, self.parameters) for name in names]
+        contents.append(encoders.content_key(self.parameters.encoder))
         return hashlib.sha256(repr((self.parameters.key(), contents)).encode()).hexdigest()[:16]
-
-    def _sources(self) -> list[str]:
-        return [*self.parameters.training_data, *self.parameters.benchmarks]
 
     @property
     def profile_folder(self) -> Path:
@@ -71,7 +71,12 @@ class Run:
         """Where the run works until it is finished."""
         return self.profile_folder / ".staging" / self.key
 
-    @cached_property
+    @property
+    def lock(self) -> Path:
+        """The file that whoever works on the run holds; outside the staging folder, which is renamed at the end."""
+        return self.staging.with_name(f"{self.key}.lock")
+
+    @property
     def final(self) -> Path:
         """Where the finished run goes: a readable place, with the key appended if another run has it already."""
         p = self.parameters
@@ -98,7 +103,10 @@ class Run:
     def benchmarks(self) -> dict:
         """The benchmarks by name."""
         loaded = [catalogue.benchmark(name, self.parameters) for name in self.parameters.benchmarks]
-        return {benchmark.name: benchmark for benchmark in loaded}
+        by_name = {benchmark.name: benchmark for benchmark in loaded}
+        if len(by_name) < len(loaded):
+            raise KitError(f"Two benchmarks of {self.parameters.benchmarks} have the same name; rename a folder.")
+        return by_name
 
     @cached_property
     def plan(self):
@@ -109,17 +117,12 @@ class Run:
 
     def save_plan(self, steps: int = 100) -> None:
         """Write what decides the plan, and the fingerprint of its first steps, to plan.yaml."""
-        p = self.parameters
-        steps = min(steps, p.steps)
-        lines = [
-            f"seed: {p.seed}",
-            f"weights: {{mono: {p.mono}, cross: {p.cross}, multi: {p.multi}}}",
-            f"languages: [{', '.join(json.dumps(code) for code in p.languages)}]",
-            f"batch_size: {p.batch_size}",
-            f"steps: {p.steps}",
-            f"data: {json.dumps({d.name: d.fingerprint for d in self.datasets})}",
-            f"fingerprint_of_first_{steps}_steps: {self.plan.fingerprint(range(steps))}",
-        ]
+        names = "seed mono cross multi languages batch_size steps gradient_accumulation dataset_temperature cross_pairs"
+        decided = {name: getattr(self.parameters, name) for name in [*names.split(), "explicit_negatives"]}
+        steps = min(steps, self.parameters.steps)
+        lines = [f"{name}: {json.dumps(value)}" for name, value in decided.items()]
+        lines.append(f"data: {json.dumps({d.name: d.fingerprint for d in self.datasets})}")
+        lines.append(f"fingerprint_of_first_{steps}_steps: {self.plan.fingerprint(range(steps))}")
         write_text(self.folder / "plan.yaml", "\n".join(lines) + "\n")
 
     def train(self, on_step=None) -> dict:
@@ -141,7 +144,10 @@ class Run:
 
         folder = self.folder / "ranks" / benchmark
         if (folder / "about.json").exists():
-            return GoldRanks.open(folder)
+            try:
+                return GoldRanks.open(folder)
+            except KitError:
+                shutil.rmtree(folder)  # damaged: evaluated anew below
         from hybridkit.evaluation import evaluate_model
 
         if not (self.folder / "model").exists():

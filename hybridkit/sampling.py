@@ -73,7 +73,7 @@ class BatchPlan:
         self.cross_pairs = cross_pairs
         self.explicit_negatives = explicit_negatives
         self._passage_groups = shared_groups([d.passages for d in self.datasets])
-        self._relevant = [_relevant_passages(d, g) for d, g in zip(self.datasets, self._passage_groups, strict=True)]
+        self._relevant = _relevant_passages(self.datasets, self._passage_groups)
         self._pools: dict[tuple[int, int], _Pool] = {}
         self._pairs = {kind: self._language_pairs(kind) for kind in KINDS if self.weights[kind] > 0}
         self._check_size()
@@ -217,7 +217,7 @@ class BatchPlan:
     ) -> list[int] | None:
         """Take the row into the batch if it makes no false negative: its negatives, or None if it does not fit."""
         data, groups = self.datasets[dataset], self._passage_groups[dataset]
-        relevant = self._relevant[dataset](row)
+        relevant = self._relevant(dataset, row)
         if not taken.fits(int(groups[data.positive[row]]), relevant):
             return None
         passages = [int(groups[data.positive[row]])]
@@ -310,16 +310,17 @@ def _eligible_rows(data: TrainingPairs, query: str, passage: str, explicit_negat
     return np.nonzero(eligible)[0]
 
 
-def _relevant_passages(data: TrainingPairs, groups: np.ndarray):
-    """A function from a row to the groups of all passages that any row states as positive for its question."""
-    question = data.query_group[data.query]
+def _relevant_passages(datasets: Sequence[TrainingPairs], groups: Sequence[np.ndarray]):
+    """A function from a row to the groups of all passages that any row of any dataset states for its question."""
+    questions = [g[d.query] for d, g in zip(datasets, shared_groups([d.queries for d in datasets]), strict=True)]
+    question = np.concatenate(questions)
+    positive = np.concatenate([g[d.positive] for d, g in zip(datasets, groups, strict=True)])
     order = np.argsort(question, kind="stable")
-    positives = groups[data.positive[order]]
-    starts = np.searchsorted(question[order], np.arange(question.max() + 2 if len(question) else 1))
+    positive = positive[order]
+    starts = np.searchsorted(question[order], np.arange(question.max(initial=0) + 2))
 
-    def relevant(row: int) -> list[int]:
-        group = question[row]
-        return positives[starts[group] : starts[group + 1]].tolist()
+    def relevant(dataset: int, row: int) -> list[int]:
+        group = questions[dataset][row]
+        return positive[starts[group] : starts[group + 1]].tolist()
 
     return relevant
-

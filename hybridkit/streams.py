@@ -17,6 +17,8 @@ class Stream:
     """
 
     def __init__(self, *name: object):
+        # A NumPy integer prints otherwise than the int it stands for.
+        name = tuple(int(part) if isinstance(part, np.integer) else part for part in name)
         digest = hashlib.blake2b(repr(name).encode(), digest_size=16).digest()
         self._bits = np.random.Philox(key=int.from_bytes(digest, "little"))
 

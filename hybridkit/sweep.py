@@ -11,7 +11,15 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -103,7 +111,7 @@ def execute(notebook: str, output: Path, parameters: Parameters) -> dict:
 def _what_failed(notebook: str, fault: Exception, failed: Path) -> str:
     cell = getattr(fault, "exec_count", None)
     if cell is None:
-        return f"{notebook} could not be executed: {str(fault).strip().splitlines()[-1]}"
+        return f"{notebook} could not be executed: {(str(fault).strip().splitlines() or [type(fault).__name__])[-1]}"
     value = next((line for line in str(fault.evalue).splitlines() if line.strip()), "")
     return f"{notebook}, cell {cell}: {fault.ename}: {value} (kept as {_shown(failed)})"
 
@@ -178,18 +186,26 @@ def execute_run(values: dict, surroundings: dict[str, str]) -> Outcome:
     os.environ.update(surroundings)
     run = Run(Parameters(**values))
     started = time.perf_counter()
-    run.staging.mkdir(parents=True, exist_ok=True)
+    run.lock.parent.mkdir(parents=True, exist_ok=True)
     # Held for the life of this process only: the lock of a killed worker is free again at once.
-    with FileLock(run.staging / "run.lock"):
+    with FileLock(run.lock):
         if run.finished:
             return Outcome(name_of(run), "skipped", 0.0)
+        run.staging.mkdir(exist_ok=True)
         try:
             costs = {n: execute(n, run.staging / f"{n}.ipynb", run.parameters) for n in RUN_NOTEBOOKS}
             finish(run, costs)
-        except KitError as fault:
-            write_text(run.staging / "failure.json", json.dumps({"message": str(fault)}))
-            return Outcome(name_of(run), "failed", time.perf_counter() - started, str(fault))
+        except Exception as fault:
+            message = _told(fault)
+            write_text(run.staging / "failure.json", json.dumps({"message": message}))
+            return Outcome(name_of(run), "failed", time.perf_counter() - started, message)
     return Outcome(name_of(run), "finished", time.perf_counter() - started)
+
+
+def _told(fault: Exception) -> str:
+    """A fault in one line: a KitError's own sentence, else its type and first line."""
+    first = (str(fault).splitlines() or [""])[0]
+    return str(fault) if isinstance(fault, KitError) else f"{type(fault).__name__}: {first}"
 
 
 def finish(run: Run, costs: dict) -> None:
@@ -201,7 +217,8 @@ def finish(run: Run, costs: dict) -> None:
     manifest = {
         "key": run.key,
         "parameters": run.parameters.model_dump(),
-        "data": {d.name: d.fingerprint for d in run.datasets} | {n: b.fingerprint for n, b in run.benchmarks.items()},
+        "training_data": {d.name: d.fingerprint for d in run.datasets},
+        "benchmarks": {name: benchmark.fingerprint for name, benchmark in run.benchmarks.items()},
         "provenance": provenance(),
         "training": {k: training[k] for k in ("seconds", "device", "threads", "resumed_from")},
         "notebooks": costs,
@@ -209,11 +226,12 @@ def finish(run: Run, costs: dict) -> None:
     }
     for name in ("progress.json", "failure.json"):
         (run.staging / name).unlink(missing_ok=True)
-    for path in run.staging.glob("*.cost.json"):
-        path.unlink()
     write_text(run.staging / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
-    run.final.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(run.staging, run.final)
+    final = run.final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(run.staging, final)
+    for path in final.glob("*.cost.json"):
+        path.unlink()
 
 
 def name_of(run: Run) -> str:
@@ -228,10 +246,14 @@ def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:
 
     started = time.perf_counter()
     run = Run(Parameters(**values))
-    _ = run.datasets, run.benchmarks
-    if run.parameters.encoder in TINY:
-        tiny_folder(run.parameters.encoder)
-    return Outcome(f"{run.parameters.encoder} warm-up", "finished", time.perf_counter() - started)
+    name = f"{run.parameters.encoder} warm-up"
+    try:
+        _ = run.datasets, run.benchmarks
+        if run.parameters.encoder in TINY:
+            tiny_folder(run.parameters.encoder)
+    except Exception as fault:
+        return Outcome(name, "failed", time.perf_counter() - started, _told(fault))
+    return Outcome(name, "finished", time.perf_counter() - started)
 
 
 def execute_single(notebook: str, values: dict, surroundings: dict[str, str]) -> Outcome:
@@ -241,13 +263,15 @@ def execute_single(notebook: str, values: dict, surroundings: dict[str, str]) ->
     output = paths.outputs() / parameters.profile / f"{notebook}.ipynb"
     started = time.perf_counter()
     work = output.parent / ".staging" / notebook
-    shutil.rmtree(work, ignore_errors=True)
+    work.parent.mkdir(parents=True, exist_ok=True)
     try:
-        execute(notebook, work / output.name, parameters)
-        os.replace(work / output.name, output)
-        os.replace(work / f"{notebook}.cost.json", output.parent / ".staging" / f"{notebook}.cost.json")
-    except KitError as fault:
-        return Outcome(notebook, "failed", time.perf_counter() - started, str(fault))
+        with FileLock(work.with_suffix(".lock")):
+            shutil.rmtree(work, ignore_errors=True)
+            execute(notebook, work / output.name, parameters)
+            os.replace(work / output.name, output)
+            shutil.rmtree(work)
+    except Exception as fault:
+        return Outcome(notebook, "failed", time.perf_counter() - started, _told(fault))
     return Outcome(notebook, "finished", time.perf_counter() - started)
 
 
@@ -255,12 +279,37 @@ def check_writable(folder: Path) -> None:
     """Raise KitError, before any work, if results could not be written."""
     probe = folder / ".writable"
     write_text(probe, "")
-    probe.unlink()
+    probe.unlink(missing_ok=True)
+
+
+class LocalExecutor(ThreadPoolExecutor):
+    """Worker processes on this machine, one a task: a process that dies takes no other task with it.
+
+    Spawned, since a forked process must not inherit threads of libraries.
+    """
+
+    def submit(self, function, /, *arguments):
+        """Run the function in a process of its own, as soon as one of the jobs is free."""
+        return super().submit(self._in_own_process, function, arguments)
+
+    @staticmethod
+    def _in_own_process(function, arguments):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            return process.submit(function, *arguments).result()
 
 
 def local_executor(jobs: int) -> Executor:
-    """Worker processes on this machine. Spawned, since a forked process must not inherit threads of libraries."""
-    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    """An executor of so many worker processes on this machine."""
+    return LocalExecutor(jobs)
+
+
+def _stop_children() -> None:
+    """End worker processes and their kernels, for a sweep that is interrupted."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            child.terminate()
 
 
 def cluster_executor(address: str) -> Executor:
@@ -277,13 +326,21 @@ def cluster_executor(address: str) -> Executor:
 
 
 def sweep(runs: Sequence[Run], make_executor: Callable[[], Executor], threads: int, report: Callable) -> list[Outcome]:
-    """The whole sweep: what runs share, then the runs, then the comparison; returns how each task ended."""
+    """The whole sweep over runs that share data and encoder: what they share, then the runs, then the comparison.
+
+    Returns how each task ended.
+    """
     check_writable(paths.outputs())
+    check_writable(paths.cache())
     around = environment(threads)
-    first = {run.parameters.encoder: run for run in reversed(runs)}
-    tasks = [(f"{e} warm-up", prepare, (run.parameters.model_dump(), around)) for e, run in first.items()]
     values = runs[0].parameters.model_dump()
-    outcomes = run_tasks([*tasks, (DATA_NOTEBOOK, execute_single, (DATA_NOTEBOOK, values, around))], make_executor, report)
+    tasks = [
+        (f"{runs[0].parameters.encoder} warm-up", prepare, (values, around)),
+        (DATA_NOTEBOOK, execute_single, (DATA_NOTEBOOK, values, around)),
+    ]
+    outcomes = run_tasks(tasks, make_executor, report)
+    if outcomes[0].state == "failed":  # no run could do better
+        return outcomes
     tasks = [(name_of(run), execute_run, (run.parameters.model_dump(), around)) for run in runs]
     outcomes += run_tasks(tasks, make_executor, report)
     compare = (COMPARE_NOTEBOOK, execute_single, (COMPARE_NOTEBOOK, values, around))
@@ -317,12 +374,19 @@ def run_tasks(
             break
         if attempt:
             print(f"A worker was lost; starting {len(left)} unfinished tasks again ({attempt} of {RETRIES}).")
-        with make_executor() as executor:
-            futures = {}
+        executor, futures = make_executor(), {}
+        try:
             for name, function, arguments in left:
                 futures[executor.submit(function, *arguments)] = name
                 report(name, None)
             _collect(futures, outcomes, report)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            executor.shutdown(wait=False)
+            _stop_children()
+            raise
+        executor.shutdown()
     for name, *_ in tasks:
         lost = f"its worker was lost {RETRIES + 1} times; see whether memory ran out and run the sweep again"
         outcomes.setdefault(name, Outcome(name, "failed", 0.0, lost))
@@ -342,7 +406,6 @@ def _collect(futures: dict, outcomes: dict[str, Outcome], report: Callable) -> N
             except Exception as fault:
                 if type(fault).__name__ == "KilledWorker":
                     continue
-                first = (str(fault).splitlines() or [""])[0]
-                outcome = Outcome(name, "failed", 0.0, f"{type(fault).__name__}: {first}")
+                outcome = Outcome(name, "failed", 0.0, _told(fault))
             outcomes[name] = outcome
             report(name, outcome)

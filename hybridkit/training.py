@@ -46,7 +46,9 @@ class EquationOneLoss(torch.nn.Module):
         query, positive, *negatives = [torch.nn.functional.normalize(v, dim=-1) for v in vectors]
         own = (query * positive).sum(dim=-1, keepdim=True)
         scores = torch.cat([own, query @ torch.cat(negatives).T], dim=1)
-        return torch.nn.functional.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long, device=scores.device))
+        return torch.nn.functional.cross_entropy(
+            scores, torch.zeros(len(scores), dtype=torch.long, device=scores.device)
+        )
 
 
 def make_loss(model: SentenceTransformer, parameters: Parameters) -> torch.nn.Module:
@@ -100,6 +102,11 @@ class PlanTrainer(SentenceTransformerTrainer):
 
     def get_batch_sampler(self, dataset, batch_size, *args, **kwargs):
         """Batches are consecutive slots: the plan has already drawn and ordered everything."""
+        if batch_size != self.args.per_device_train_batch_size:
+            raise KitError(
+                f"{self.args.n_gpu} GPUs are visible, and the library would merge batches over them; "
+                "set CUDA_VISIBLE_DEVICES=0 to train on one."
+            )
         return BatchSampler(SequentialSampler(dataset), batch_size, drop_last=False)
 
     def add_model_card_callback(self, default_args_dict) -> None:
@@ -135,13 +142,20 @@ def _seal(checkpoint: Path) -> None:
     os.replace(partial, checkpoint / _CHECKED)
 
 
+def _is_sound(checkpoint: Path, record: Path) -> bool:
+    try:
+        return json.loads(record.read_text()) == _digests(checkpoint)
+    except (FileNotFoundError, ValueError):
+        return False
+
+
 def usable_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
     """The newest checkpoint whose files are all as they were written, and a sentence for each that is not."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rsplit("-", 1)[1]), reverse=True)
     spoilt = []
     for checkpoint in found:
         record = checkpoint / _CHECKED
-        if record.exists() and json.loads(record.read_text()) == _digests(checkpoint):
+        if _is_sound(checkpoint, record):
             return checkpoint, spoilt
         spoilt.append(f"{checkpoint.name} is cut short or altered and was left out; training goes on from before it.")
     return None, spoilt
@@ -179,9 +193,7 @@ def _train(parameters: Parameters, plan: BatchPlan, folder: Path, on_step) -> di
     datasets.disable_progress_bars()
     torch.manual_seed(parameters.seed)
     started = time.perf_counter()
-    model = base_encoder(
-        parameters.encoder, parameters.max_length, parameters.query_prefix, parameters.passage_prefix
-    )
+    model = base_encoder(parameters.encoder, parameters.max_length, parameters.query_prefix, parameters.passage_prefix)
     trainer = PlanTrainer(
         model=model,
         args=arguments(parameters, folder / "checkpoints"),
@@ -195,6 +207,8 @@ def _train(parameters: Parameters, plan: BatchPlan, folder: Path, on_step) -> di
     partial = folder / "model.partial"
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(str(partial), create_model_card=False)
+    # A model without a record is what a kill between the two left behind.
+    shutil.rmtree(folder / "model", ignore_errors=True)
     os.replace(partial, folder / "model")
     return {
         "steps": trainer.state.global_step,

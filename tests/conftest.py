@@ -36,11 +36,19 @@ def small_encoder(tmp_path_factory) -> Path:
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("encoder")
-    texts = ["Where does the clock stand?", "The clock stands in the tower.", "Где стоят часы?", "钟在哪里？", "أين الساعة؟"]
+    texts = [
+        "Where does the clock stand?",
+        "The clock stands in the tower.",
+        "Где стоят часы?",
+        "钟在哪里？",
+        "أين الساعة؟",
+    ]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False))
+    tokenizer.train_from_iterator(
+        texts, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False)
+    )
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=64
     ).save_pretrained(folder)

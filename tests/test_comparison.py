@@ -40,7 +40,12 @@ def outputs(tmp_path, monkeypatch, gold):
             folder = runs.Run(parameters).final
             shifted = {s: {k: v + seed / 10 for k, v in figures_.items()} for s, figures_ in measured.items()}
             runs.write_text(folder / "metrics.json", json.dumps({"museum": shifted}))
-            manifest = {"key": runs.Run(parameters).key, "parameters": parameters.model_dump(), "data": {"museum": "x"}}
+            manifest = {
+                "key": runs.Run(parameters).key,
+                "parameters": parameters.model_dump(),
+                "training_data": {},
+                "benchmarks": {"museum": "x"},
+            }
             runs.write_text(folder / runs.MANIFEST, json.dumps(manifest))
     return tmp_path
 
@@ -64,6 +69,37 @@ def test_figures_of_runs_are_collected_with_the_baseline(outputs, gold):
     text = comparison.to_markdown(table)
     assert "**Training languages**" in text and "**Unseen languages**" in text and "BM25" in text and "±" in text
     assert comparison.collect("laptop").empty
+
+
+def test_other_settings_are_never_averaged(outputs, gold):
+    """A run of 7 steps is no second seed of the run of the profile."""
+    parameters = for_run("tiny", "mono", 0, {"museum_evaluation_exhibits": 20, "steps": 7})
+    folder = runs.Run(parameters).final
+    assert folder.name.startswith("seed-0-")
+    measured = comparison.measure(gold, parameters.languages)
+    runs.write_text(folder / "metrics.json", json.dumps({"museum": measured}))
+    manifest = {"key": runs.Run(parameters).key, "parameters": parameters.model_dump()}
+    runs.write_text(folder / runs.MANIFEST, json.dumps(manifest | {"training_data": {}, "benchmarks": {"museum": "x"}}))
+    found = comparison.by_mixture(comparison.collect("tiny").query("encoder == 'tiny-mlm'"), "monolingual mAP")
+    assert sorted(found.query("mixture == 'mono'")["seeds"]) == [1, 2]
+    assert "settings" in comparison.headline(comparison.collect("tiny")).columns
+
+
+def test_runs_of_another_version_are_left_out_with_a_word(outputs):
+    path = outputs / "tiny" / "tiny-mlm" / "mono" / "seed-0" / runs.MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["parameters"]["no_longer_there"] = 1
+    path.write_text(json.dumps(manifest))
+    with pytest.warns(UserWarning, match="another version of the kit"):
+        assert (comparison.by_mixture(comparison.collect("tiny"), "monolingual mAP")["seeds"] == [1, 2, 1]).all()
+
+
+def test_damaged_cache_of_the_baseline_is_made_anew(benchmark, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path))
+    first = comparison.lexical_baseline(benchmark)
+    damaged = next((tmp_path / "lexical").glob("*/golds.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    assert (comparison.lexical_baseline(benchmark).above == first.above).all()
 
 
 def test_baseline_is_computed_once(benchmark, tmp_path, monkeypatch):
@@ -128,7 +164,9 @@ def test_every_picture_tells_what_it_shows(gold, benchmark):
         figures.language_heatmap(rows[rows["pool"] != "all"], "mAP", "mAP by language", "pool"),
         figures.rank_distance_bars(bias.rank_distance(gold), "Rank distance"),
         figures.where_answers_rank(gold, gold.questions[0], "One question"),
-        figures.ratio_curve(reference.table().query("encoder == 'tiny-mlm' and scope == 'training languages'"), "Ratio"),
+        figures.ratio_curve(
+            reference.table().query("encoder == 'tiny-mlm' and scope == 'training languages'"), "Ratio"
+        ),
     ]
     for made in shown:
         assert len(made.alt) > 40 and any(c.isdigit() for c in made.alt) and made.png.startswith(b"\x89PNG")

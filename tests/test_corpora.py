@@ -367,8 +367,11 @@ class TestBenchmark:
 
     def test_the_fingerprint_tells_contents_apart(self):
         changes = [
-            {"query_ids": ["q9", "q1"],
-             "questions": ["q0", "q1"], "relevance": [("q1", "c2"), ("q9", "c0"), ("q1", "c1")]},
+            {
+                "query_ids": ["q9", "q1"],
+                "questions": ["q0", "q1"],
+                "relevance": [("q1", "c2"), ("q9", "c0"), ("q1", "c1")],
+            },
             {"query_texts": ["First?", "zweite?"]},
             {"query_languages": ["en", "en"]},
             {"questions": ["q0", "q0"]},

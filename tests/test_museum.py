@@ -99,7 +99,13 @@ def test_world_is_the_same_everywhere():
     assert (first.maker, tuple(first.facts)) == GOLDEN[3:]
 
 
-GOLDEN = ('chair', 'tin', 'seoul', world.Person(first=('da', 'vo'), last=('na', 'bo', 'go')), ('year', 'find', 'motif', 'room', 'workshop', 'donor'))
+GOLDEN = (
+    "chair",
+    "tin",
+    "seoul",
+    world.Person(first=("da", "vo"), last=("na", "bo", "go")),
+    ("year", "find", "motif", "room", "workshop", "donor"),
+)
 
 
 def test_splits_share_no_name_and_no_exhibit():

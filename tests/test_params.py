@@ -165,9 +165,9 @@ def test_what_the_kit_accepts_papermill_reads_alike(tmp_path_factory, name, text
         run = load([file])
     except KitError as fault:
         assert str(fault) and "Traceback" not in str(fault)
-        event('refused')
+        event("refused")
         return
-    event('accepted')
+    event("accepted")
     assert yaml.safe_load(file.read_text()) == {name: getattr(run, name)}
 
 
@@ -319,7 +319,7 @@ def test_overrides_are_read_as_yaml():
         ("stepz=3", "override stepz=3: stepz was given, which is no parameter; perhaps steps."),
         ("mono=1:3", "override mono=1:3: mono is written 1:3, which papermill reads as 63"),
         ("learning_rate=1e-5", "write 1.0e-5."),
-        ("languages=[en, no]", 'languages holds no, which papermill reads as False'),
+        ("languages=[en, no]", "languages holds no, which papermill reads as False"),
         ("encoder=@x", "override encoder=@x is no YAML that can be read"),
         ("encoder=x\nsteps: 3", "override encoder=x steps: 3 is no YAML that can be read"),
     ],

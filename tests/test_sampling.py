@@ -14,7 +14,9 @@ from hybridkit.sampling import BatchPlan
 LANGUAGES = ["ar", "de", "en"]
 
 
-def pairs(folder, name="toy", rows=60, languages=LANGUAGES, negatives=3, text="{name} {what} {row} {code}", positives=None):
+def pairs(
+    folder, name="toy", rows=60, languages=LANGUAGES, negatives=3, text="{name} {what} {row} {code}", positives=None
+):
     """A data set whose texts are all different; `negatives` of each row are other rows' neighbours of its own."""
     extra = [[rows + row * negatives + n for n in range(negatives)] for row in range(rows)]
 
@@ -167,6 +169,34 @@ def test_relevant_elsewhere_is_no_negative(tmp_path):
         positives = [data.passages.texts("en", [data.positive[r]])[0] for r in batch.row]
         assert not negatives & set().union(*(relevant[q] for q in questions))
         assert len(set(positives)) == 2 and len(questions) == 2
+
+
+def test_one_question_in_two_data_sets_makes_no_false_negative(tmp_path):
+    """Set A answers the question with "a", set B with "b": neither is a negative beside the other."""
+    sets = []
+    for name, answer in (("one", "a"), ("other", "b")):
+        sets.append(
+            make_pairs(
+                tmp_path / name,
+                name=name,
+                licence="none",
+                query_ids=["q", "r"],
+                query_texts={"en": ["same question", f"question of {name}"]},
+                passage_ids=["p", "o"],
+                passage_texts={"en": [answer, f"answer of {name}"]},
+                query=[0, 1],
+                positive=[0, 1],
+                negatives=[[], []],
+            )
+        )
+    plan = plan_of(*sets, languages=["en"], batch_size=3)
+    for step in range(30):
+        assert sorted(plan.step(step).row) == [0, 1, 1]
+
+
+def test_numpy_integers_draw_the_same(toy):
+    plan, other = plan_of(toy, mono=0.5, cross=0.5, seed=3), plan_of(toy, mono=0.5, cross=0.5, seed=np.int64(3))
+    assert plan.fingerprint(range(5)) == other.fingerprint(np.arange(5))
 
 
 def test_same_text_in_two_data_sets_is_one_passage(tmp_path):

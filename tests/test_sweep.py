@@ -96,7 +96,8 @@ def test_sweep_finishes_and_then_skips(kit, tmp_path):
     assert manifest["key"] == small("mono").key and manifest["parameters"]["mono"] == 1
     assert set(manifest["notebooks"]) == set(sweep.RUN_NOTEBOOKS)
     assert all(cost["seconds"] > 0 and cost["peak_bytes"] > 2**20 for cost in manifest["notebooks"].values())
-    assert manifest["provenance"]["packages"]["torch"] and manifest["data"]["museum"]
+    assert manifest["provenance"]["packages"]["torch"]
+    assert len({manifest["training_data"]["museum"], manifest["benchmarks"]["museum"]}) == 2
     assert params.load([folder / "params.yaml"]) == small("mono").parameters
     for name in sweep.RUN_NOTEBOOKS:
         assert sweep.is_complete(folder / f"{name}.ipynb")
@@ -110,7 +111,7 @@ def test_sweep_finishes_and_then_skips(kit, tmp_path):
     assert answer.returncode == 0 and answer.stdout.count(": skipped") == 2
     assert written == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     status = subprocess.run([*CLI, "status"], capture_output=True, text=True).stdout
-    assert status.count("finished") == 2
+    assert status.count("finished") == 2 and "stopped" not in status
 
 
 def test_failed_run_is_told_and_the_others_go_on(kit, tmp_path):
@@ -154,6 +155,45 @@ def test_killed_sweep_leaves_nothing_that_looks_finished_and_goes_on(kit):
     assert small("mono").finished
 
 
+def test_interrupted_sweep_stops_at_once_and_goes_on(kit):
+    (kit / "hold-mono").touch()
+    process = subprocess.Popen(
+        command("--mixtures", "mono,cross,multi", "--jobs", "1"),
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for((small("mono").staging / "02_sampling.ipynb").exists)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130 and "interrupted" in process.stderr.read()
+    assert not list(finished_runs()) and not small("cross").staging.exists()
+    (kit / "hold-mono").unlink()
+    outcomes = sweep.sweep([small("mono")], lambda: sweep.local_executor(1), 1, quiet)
+    assert states(outcomes)["no-warm-up mono seed 0"] == "finished"
+
+
+def test_kill_while_finishing_loses_nothing(kit, monkeypatch):
+    run = small("mono")
+
+    def stopped(source, target):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        run.staging.mkdir(parents=True)
+        for name in sweep.RUN_NOTEBOOKS[:1]:
+            cost = sweep.execute(name, run.staging / f"{name}.ipynb", run.parameters)
+        (run.staging / "training.json").write_text(
+            '{"seconds": 1, "device": "cpu", "threads": 1, "resumed_from": null}'
+        )
+        patch.setattr(sweep.os, "replace", stopped)
+        with pytest.raises((OSError, KitError)):
+            sweep.finish(run, {"02_sampling": cost})
+    assert not run.finished
+    assert sweep.execute("02_sampling", run.staging / "02_sampling.ipynb", run.parameters) == cost
+    sweep.finish(run, {"02_sampling": cost})
+    assert run.finished and not list(run.final.glob("*.cost.json"))
+
+
 def die_once(marker):
     if not Path(marker).exists():
         Path(marker).touch()
@@ -175,13 +215,26 @@ def test_worker_that_always_dies_is_given_up(tmp_path):
     assert outcomes[0].state == "failed" and "its worker was lost 4 times" in outcomes[0].message
 
 
+def test_worker_that_always_dies_takes_no_other_with_it(tmp_path):
+    tasks = [("doomed", die_always, ()), ("mortal", die_once, (str(tmp_path / "died"),))]
+    assert states(sweep.run_tasks(tasks, lambda: sweep.local_executor(2), quiet)) == {
+        "doomed": "failed",
+        "mortal": "finished",
+    }
+
+
+def test_failed_preparation_stops_the_sweep_with_its_sentence(kit, monkeypatch):
+    run = Run(params.for_run("tiny", "mono", 0, {**SMALL, "training_data": ["xquad-r"]}))
+    outcomes = sweep.sweep([run], lambda: sweep.local_executor(2), 1, quiet)
+    assert outcomes[0].state == "failed" and "cannot be trained on" in outcomes[0].message
+    assert len(outcomes) == 2
+
+
 def test_sweep_on_a_cluster(kit, tmp_path):
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        outcomes = sweep.sweep(
-            [small("mono")], lambda: sweep.cluster_executor(cluster.scheduler_address), 1, quiet
-        )
+        outcomes = sweep.sweep([small("mono")], lambda: sweep.cluster_executor(cluster.scheduler_address), 1, quiet)
         lost = sweep.run_tasks(
             [("mortal", die_once, (str(tmp_path / "died"),))],
             lambda: sweep.cluster_executor(cluster.scheduler_address),

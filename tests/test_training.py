@@ -15,7 +15,16 @@ from hybridkit.errors import KitError
 from hybridkit.evaluation import evaluate_model
 from hybridkit.params import Parameters
 from hybridkit.sampling import BatchPlan
-from hybridkit.training import EquationOneLoss, make_loss, render, slots, train, usable_checkpoint
+from hybridkit.training import (
+    EquationOneLoss,
+    PlanTrainer,
+    arguments,
+    make_loss,
+    render,
+    slots,
+    train,
+    usable_checkpoint,
+)
 
 SMALL = {"museum_exhibits": 100, "batch_size": 8, "steps": 12, "checkpoint_every": 4, "max_length": 24}
 
@@ -89,6 +98,39 @@ def test_checkpoint_cut_short_is_left_out(data, tmp_path, small_encoder):
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
 
 
+def test_checkpoint_without_sound_checksums_is_left_out(data, tmp_path, small_encoder):
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "cut", small_encoder, on_step=stop_at(10))
+    (tmp_path / "cut" / "checkpoints" / "checkpoint-8" / "checksums.json").write_text("")
+    (tmp_path / "cut" / "checkpoints" / "checkpoint-4" / "checksums.json").unlink()
+    found, told = usable_checkpoint(tmp_path / "cut" / "checkpoints")
+    assert found is None and len(told) == 2
+    assert run(data, tmp_path / "cut", small_encoder)["resumed_from"] is None
+
+
+def test_kill_between_model_and_record_is_mended(data, tmp_path, small_encoder):
+    run(data, tmp_path / "run", small_encoder)
+    before = weights(tmp_path / "run")
+    (tmp_path / "run" / "training.json").unlink()
+    assert run(data, tmp_path / "run", small_encoder)["steps"] == 12
+    assert same(before, weights(tmp_path / "run"))
+
+
+def test_batches_merged_over_gpus_are_refused(data, tmp_path, small_encoder):
+    parameters = settings(small_encoder)
+    plan = BatchPlan.from_parameters(parameters, [data])
+    model = encoders.load(str(small_encoder))
+    trainer = PlanTrainer(
+        model=model,
+        args=arguments(parameters, tmp_path),
+        train_dataset=slots(parameters, plan),
+        loss=make_loss(model, parameters),
+    )
+    assert [len(batch) for batch in trainer.get_batch_sampler(range(16), 8)] == [8, 8]
+    with pytest.raises(KitError, match="CUDA_VISIBLE_DEVICES=0"):
+        trainer.get_batch_sampler(range(32), 16)
+
+
 def test_checkpoints_hold_no_pickled_arguments(data, tmp_path, small_encoder):
     """All that is loaded again is loaded with weights_only=True; the pickled arguments are not written at all."""
     with pytest.raises(KeyboardInterrupt):
@@ -98,7 +140,9 @@ def test_checkpoints_hold_no_pickled_arguments(data, tmp_path, small_encoder):
     assert "training_args.bin" not in names and "optimizer.pt" in names
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
         # NumPy's random state is allowed by name, as the library does it.
-        with torch.serialization.safe_globals([np._core.multiarray._reconstruct, np.ndarray, np.dtype, type(np.dtype("u4"))]):
+        with torch.serialization.safe_globals(
+            [np._core.multiarray._reconstruct, np.ndarray, np.dtype, type(np.dtype("u4"))]
+        ):
             torch.load(checkpoint / name, weights_only=True)
 
 
@@ -166,9 +210,7 @@ def cosines(a, b):
 def test_equation_one_as_printed(negatives):
     query, positive, *rest = np.random.default_rng(0).normal(size=(2 + negatives, 5, 3))
     own, against = cosines(query, positive), np.concatenate([cosines(query, n) for n in rest], axis=1)
-    expected = np.mean(
-        [-np.log(np.exp(own[i, i]) / (np.exp(own[i, i]) + np.exp(against[i]).sum())) for i in range(5)]
-    )
+    expected = np.mean([-np.log(np.exp(own[i, i]) / (np.exp(own[i, i]) + np.exp(against[i]).sum())) for i in range(5)])
     features = [{"vectors": torch.tensor(v)} for v in (query, positive, *rest)]
     assert EquationOneLoss(Vectors())(features).item() == pytest.approx(expected)
 

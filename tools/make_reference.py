@@ -21,8 +21,8 @@ def main(seeds=range(3)) -> None:
     made = [Run(for_run("tiny", name, seed)) for name in mixture_names() for seed in seeds]
     made = [run for run in made if (run.folder / "ranks" / "museum" / "about.json").exists()]
     shutil.rmtree(reference.FOLDER, ignore_errors=True)
-    rows = [row for run in made for row in comparison.rows_of(run.parameters, run.metrics())]
-    rows += comparison.baseline_rows(made[0])
+    rows = [row for run in made for row in comparison.rows_of(run.parameters, run.metrics(), "reference")]
+    rows += comparison.baseline_rows(made[0], "reference")
     base = [run for run in made if run.parameters.seed == 0]
     reference.FOLDER.mkdir()
     table = pd.DataFrame(rows)

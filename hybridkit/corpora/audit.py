@@ -206,9 +206,7 @@ def _jaccard(a: str, b: str) -> float:
     return len(a & b) / max(len(a | b), 1)
 
 
-def _names(
-    pairs: TrainingPairs, benchmark: Benchmark, code: str, texts: list[str]
-) -> tuple[str, int, tuple[str, ...]]:
+def _names(pairs: TrainingPairs, benchmark: Benchmark, code: str, texts: list[str]) -> tuple[str, int, tuple[str, ...]]:
     """How names were told in a language, how many the benchmark has, and those that training has too."""
     trained, known = pairs.names.get(code), benchmark.names.get(code)
     if trained and known:

@@ -111,6 +111,10 @@ def content_key(name: str, parameters: "Parameters") -> str:
         return CATALOGUE[name].commit
     path = Path(name)
     found = [path] if path.is_file() else sorted(path.glob("*.jsonl"))
+    if not found:
+        raise KitError(
+            f'"{name}" is neither in the catalogue nor a file or folder of JSONL; give its path{_nearest(name)}.'
+        )
     return hashlib.sha256(b"".join(hashlib.sha256(p.read_bytes()).digest() for p in found)).hexdigest()
 
 

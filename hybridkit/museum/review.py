@@ -1,19 +1,18 @@
 """A printable sheet of one language of the museum, for a speaker to proofread: every word, every template, samples.
 
-`python -m hybridkit.museum.review de` prints it; problems that a machine can find come first.
+`hybridkit data show museum --review --language de` prints it; problems that a machine can find come first.
 """
 
-import sys
-
 from hybridkit.languages import language
-from hybridkit.museum.lexicon import SLOT, Lexicon, lexicon, problems
+from hybridkit.museum.lexicon import Lexicon, lexicon, problems
 from hybridkit.museum.world import CONCEPTS, FINAL_SYLLABLES, KINDS, SYLLABLES, generate
+from hybridkit.streams import Stream
 
 
 def sheet(code: str, samples: int = 3) -> str:
     """The review sheet of a language as Markdown: status, words, templates, and rendered exhibits.
 
-    Every template is shown filled, with the same exhibits, so that agreement can be judged in place.
+    Every template is shown filled three times, so that agreement can be judged in place.
     """
     lex = lexicon(code)
     lines = [f"# {language(code).name} ({code}): {lex.status}", ""]
@@ -42,15 +41,13 @@ def _words(lex: Lexicon) -> list[str]:
 
 def _templates(lex: Lexicon) -> list[str]:
     """Each template filled for several exhibits, one line each."""
-    from hybridkit.streams import Stream
-
     exhibits = generate("train", 200)
     lines = ["## Templates, filled", ""]
     for kind in KINDS:
         having = [e for e in exhibits if kind in e.facts]
         for part in ("sentences", "questions"):
             for number, template in enumerate(lex.data["facts"][kind][part]):
-                lines.append(f"- `{SLOT.sub(lambda m: m.group(0), template)}`")
+                lines.append(f"- `{template}`")
                 for exhibit in having[3 * number : 3 * number + 3]:
                     lines.append(f"  - {lex.fill(template, exhibit, Stream('review', exhibit.id, template))}")
     return [*lines, ""]
@@ -62,7 +59,3 @@ def _samples(lex: Lexicon, count: int) -> list[str]:
         lines += ["> " + " ".join(lex.sentence(exhibit, kind) for kind in exhibit.facts), ""]
         lines += [f"- {lex.question(exhibit, kind)}" for kind in exhibit.facts] + [""]
     return lines
-
-
-if __name__ == "__main__":
-    print(sheet(sys.argv[1]))
