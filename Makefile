@@ -1,9 +1,15 @@
 # The README's commands. Each target makes its own environment in .venv first.
 PYTHON ?= python3
-# On Linux without a GPU: make TORCH_INDEX=https://download.pytorch.org/whl/cpu sweep (a smaller torch)
-TORCH_INDEX ?=
+# On Linux the package index has the CUDA build of torch, several GB: without an NVIDIA driver take the small one.
+# `make TORCH_INDEX= sweep` takes whatever the index has.
+ifeq ($(shell uname -s 2>/dev/null),Linux)
+ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+endif
+endif
 BIN := .venv/bin
 READY := .venv/.ready
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: sweep test test-all lab notebooks clean
 
@@ -30,6 +36,6 @@ clean:
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, this is ' + sys.version.split()[0] + '; set PYTHON=/path/to/python3.11')"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	$(if $(TORCH_INDEX),-$(PIP) --no-deps --retries 1 --timeout 15 --index-url $(TORCH_INDEX) torch 2>/dev/null)
+	$(PIP) -e ".[test]"
 	@touch $@

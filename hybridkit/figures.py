@@ -232,7 +232,8 @@ def ratio_curve(table: pd.DataFrame, title: str, baseline: dict[str, float] | No
 
 
 def _points(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    return table[table["metric"] == metric].groupby("mono")["value"].agg(["mean", "std"]).fillna(0)
+    points = table[table["metric"] == metric].groupby("mono")["value"].agg(["mean", "std"])
+    return points.dropna(subset="mean").fillna(0)
 
 
 @dataclass(frozen=True)
