@@ -444,7 +444,7 @@ def test_keys_are_stable():
 CHANGED = {
     "seed": 1, "languages": ["en", "de"], "encoder": "tiny-aligned", "training_data": ["x"], "benchmarks": ["x"],
     "museum_exhibits": 1501, "museum_evaluation_exhibits": 201, "dataset_temperature": 2.0, "cross_pairs": "batch",
-    "batch_size": 65, "steps": 1001, "gradient_accumulation": 2, "learning_rate": 2e-3, "warmup_fraction": 0.2,
+    "batch_size": 65, "steps": 1001, "gradient_accumulation": 2, "learning_rate": 4e-3, "warmup_fraction": 0.2,
     "weight_decay": 0.02, "max_length": 49, "loss": "equation-1", "temperature": 0.06, "directions": "symmetric",
     "explicit_negatives": 2, "query_prefix": "Query:", "passage_prefix": "", "precision": "bfloat16",
     "checkpoint_every": 0,
