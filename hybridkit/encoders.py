@@ -167,7 +167,9 @@ def _warm_up_mlm(pairs: TrainingPairs, folder: Path) -> None:
     tokenizer = _tokenizer(texts)
     torch.manual_seed(WARM_UP["seed"])
     model = BertForMaskedLM(BertConfig(**TINY_SHAPE | {"vocab_size": len(tokenizer)}))
-    mask = DataCollatorForLanguageModeling(tokenizer, seed=WARM_UP["seed"])
+    mask = DataCollatorForLanguageModeling(tokenizer)
+    # Given as a seed, the library would refuse it in any process but the main one, so in a sweep's worker.
+    mask.generator = torch.Generator().manual_seed(WARM_UP["seed"])
 
     def loss(step: int):
         rows = Stream("warm-up", WARM_UP["seed"], step).integers(len(texts), WARM_UP["batch_size"])

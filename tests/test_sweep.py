@@ -258,6 +258,19 @@ def test_outputs_that_cannot_be_written_are_told_before_any_work(kit, tmp_path, 
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.slow
+def test_real_notebooks_in_a_sweep(tmp_path, monkeypatch):
+    """The kit's own notebooks and tiny encoder, at a small size, from nothing to the comparison."""
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / "outputs"))
+    monkeypatch.delenv("HYBRIDKIT_CACHE", raising=False)
+    small_ = ["museum_exhibits=100", "museum_evaluation_exhibits=20", "steps=20", "checkpoint_every=10"]
+    options = [part for setting in small_ for part in ("--set", setting)]
+    command_ = [*CLI, "sweep", "--mixtures", "mono,hybrid-0.50,uniform", *options]
+    answer = subprocess.run(command_, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert len(list(finished_runs("tiny"))) == 3 and "BM25" in answer.stdout
+
+
 def test_other_parameters_never_overwrite(kit):
     run = small("mono")
     finish(run)
