@@ -90,7 +90,7 @@ def execute(notebook: str, output: Path, parameters: Parameters) -> dict:
                 progress_bar=False,
                 cwd=str(paths.notebooks()),
                 start_timeout=300,
-                extra_arguments=["--IPKernelApp.log_level=40"],  # else each kernel warns that it talks over TCP
+                extra_arguments=["--IPKernelApp.log_level=50"],  # else kernels report that they talk over TCP and end
                 request_save_on_cell_execute=False,
                 autosave_cell_every=0,
             )
