@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
@@ -22,7 +23,7 @@ TINY_SHAPE = {"vocab_size": 8000, "hidden_size": 128, "num_hidden_layers": 2, "n
 TINY_SHAPE |= {"intermediate_size": 128, "max_position_embeddings": 96, "hidden_dropout_prob": 0.0}
 TINY_SHAPE |= {"attention_probs_dropout_prob": 0.0}
 WARM_UP = {
-    "recipe": 1,
+    "recipe": 2,
     "exhibits": 1500,
     "steps": 300,
     "batch_size": 64,
@@ -67,6 +68,23 @@ def load(name: str):
             f"The model {name} cannot be loaded ({reason.rstrip('.')}); give a folder with a sentence-transformers "
             "or Hugging Face model, or an id while the model hub can be reached."
         ) from fault
+
+
+@contextmanager
+def repeatable(name: str):
+    """Compute with one thread while a tiny encoder is trained, so that the number of threads changes no weight.
+
+    Sums split over threads come out otherwise in the last bit, which training then enlarges. A model this small
+    gains little by more threads; any other encoder keeps them, and its results hold for one number of threads.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if name in TINY else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def device() -> str:
@@ -125,30 +143,57 @@ def tiny_folder(name: str) -> Path:
             pairs = museum.training_pairs(WARM_UP["exhibits"])
             work = folder.with_name(folder.name + ".partial")
             shutil.rmtree(work, ignore_errors=True)
-            _warm_up_mlm(pairs, work) if name == "tiny-mlm" else _warm_up_aligned(pairs, work)
+            with repeatable(name):
+                _warm_up_mlm(pairs, work) if name == "tiny-mlm" else _warm_up_aligned(pairs, work)
             os.replace(work, folder)
     return folder
 
 
-def _tokenizer(texts: list[str]):
-    """WordPiece over all languages, which finds the words of Chinese and Thai as it finds those of a long German one.
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def _word_pieces(vocabulary: dict[str, int] | None = None):
+    """A WordPiece tokenizer that finds the words of Chinese and Thai as it finds those of a long German one.
 
     Accents are kept: stripping them would take the vowel signs from Hindi and Thai. Chinese is not split
     into characters beforehand: that would double its length.
     """
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=400))
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=400))
     tokenizer.normalizer = normalizers.BertNormalizer(handle_chinese_chars=False, strip_accents=False, lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    size = TINY_SHAPE["vocab_size"]
-    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False)
+    return tokenizer
+
+
+def _vocabulary(texts: list[str]) -> dict[str, int]:
+    """Token numbers of a WordPiece trained on the texts; the same texts give the same vocabulary.
+
+    Left alone, the library numbers the characters within words in the order of a randomly seeded hash table
+    and breaks ties between merges by those numbers: another process, another vocabulary. They are given
+    beforehand, as if they were special tokens, and are plain entries of the vocabulary afterwards.
+    """
+    from tokenizers.trainers import WordPieceTrainer
+
+    tokenizer = _word_pieces()
+    characters = tokenizer.normalizer.normalize_str("".join(sorted(set().union(*texts))))
+    inner = [f"##{character}" for character in sorted(set(characters) - {" "})]
+    trainer = WordPieceTrainer(
+        vocab_size=TINY_SHAPE["vocab_size"], special_tokens=[*_SPECIAL, *inner], show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
-    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    return tokenizer.get_vocab()
+
+
+def _tokenizer(texts: list[str]):
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = _vocabulary(texts)
+    tokenizer = _word_pieces(vocabulary)
+    ends = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), _SPECIAL, strict=True))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=96, **names)
 
 

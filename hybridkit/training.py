@@ -18,7 +18,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import PrinterCallback, TrainerCallback
 
-from hybridkit.encoders import base_encoder
+from hybridkit import encoders
 from hybridkit.errors import KitError
 from hybridkit.params import Parameters
 from hybridkit.sampling import BatchPlan
@@ -179,7 +179,8 @@ def train(
         record = folder / RECORD
         if record.exists() and (folder / "model").exists():
             return json.loads(record.read_text())
-        done = _train(parameters, plan, folder, on_step)
+        with encoders.repeatable(parameters.encoder):
+            done = _train(parameters, plan, folder, on_step)
         partial = folder / (RECORD + ".partial")
         partial.write_text(json.dumps(done, indent=1))
         os.replace(partial, record)
@@ -193,7 +194,9 @@ def _train(parameters: Parameters, plan: BatchPlan, folder: Path, on_step) -> di
     datasets.disable_progress_bars()
     torch.manual_seed(parameters.seed)
     started = time.perf_counter()
-    model = base_encoder(parameters.encoder, parameters.max_length, parameters.query_prefix, parameters.passage_prefix)
+    model = encoders.base_encoder(
+        parameters.encoder, parameters.max_length, parameters.query_prefix, parameters.passage_prefix
+    )
     trainer = PlanTrainer(
         model=model,
         args=arguments(parameters, folder / "checkpoints"),
