@@ -137,7 +137,7 @@ def compare(profile, csv_file) -> None:
 
 
 def _write_csv(path: Path, table) -> None:
-    from hybridkit.runs import write_text
+    from hybridkit.files import write_text
 
     write_text(path, table.to_csv(index=False))
 

@@ -42,7 +42,12 @@ def measure(gold: GoldRanks, trained: Sequence[str]) -> dict[str, dict[str, floa
 
 
 def collect(profile: str) -> pd.DataFrame:
-    """All figures of the finished runs of a profile, a row a figure, and those of BM25 on their benchmarks.
+    """All figures of the finished runs of a profile, as `figures_of`."""
+    return figures_of(runs.finished_runs(profile))
+
+
+def figures_of(finished: Iterable[tuple[Path, dict]]) -> pd.DataFrame:
+    """All figures of finished runs (folder, manifest), a row a figure, and those of BM25 on their benchmarks.
 
     Columns: encoder, settings, mixture, mono, cross, multi, seed, benchmark, scope, metric, value. `settings` is
     equal for runs that differ in mixture and seed alone, so that only those are ever averaged. BM25 stands as
@@ -50,7 +55,7 @@ def collect(profile: str) -> pd.DataFrame:
     """
     rows: list[dict] = []
     lexical: dict[str, list[dict]] = {}
-    for folder, manifest in runs.finished_runs(profile):
+    for folder, manifest in finished:
         try:
             parameters = Parameters(**manifest["parameters"])
             settings = settings_key(parameters, manifest)
@@ -71,8 +76,11 @@ _COLUMNS = ["encoder", "settings", "mixture", "mono", "cross", "multi", "seed", 
 
 def settings_key(parameters: Parameters, manifest: dict) -> str:
     """Six hex digits over all that two runs of one comparison must share: all but encoder, mixture and seed."""
-    apart = {"profile", "encoder", "mixture", "mono", "cross", "multi", "seed"}
-    shared = (parameters.model_dump(exclude=apart), manifest["training_data"], manifest["benchmarks"])
+    shared = (
+        parameters.model_dump(exclude={"profile", "encoder", *runs.VARIED}),
+        manifest["training_data"],
+        manifest["benchmarks"],
+    )
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:6]
 
 

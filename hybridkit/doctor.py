@@ -79,12 +79,16 @@ def _folders() -> Iterator[Check]:
 
 
 def _downloads() -> Iterator[Check]:
-    from hybridkit.corpora import xquad_r
+    from hybridkit.corpora import downloads
+    from hybridkit.corpora.catalogue import CATALOGUE
 
-    try:
-        there = xquad_r.is_there()
-    except KitError as fault:
-        yield False, str(fault), "delete the file and run `hybridkit data fetch xquad-r`"
-        return
-    told = "downloaded, checksums right" if there else "not downloaded (only needed to evaluate on it)"
-    yield True, f"XQuAD-R: {told}", ""
+    for source in CATALOGUE.values():
+        if not source.files:
+            continue
+        try:
+            there = downloads.is_there(source)
+        except KitError as fault:
+            yield False, str(fault), f"delete the file and run `hybridkit data fetch {source.name}`"
+            continue
+        told = "downloaded, checksums right" if there else "not downloaded (only needed where you use it)"
+        yield True, f"{source.name}: {told}", ""

@@ -1,14 +1,13 @@
 """Base encoders: two tiny ones warmed up here in the roles of XLM-R and LaBSE, and any other by id or folder."""
 
 import hashlib
-import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
-from hybridkit import paths
+from hybridkit import files, paths
 from hybridkit.corpora.pairs import TrainingPairs
 from hybridkit.errors import KitError
 from hybridkit.streams import Stream
@@ -120,11 +119,7 @@ def content_key(name: str) -> str:
     if name in TINY:
         recipe = (name, TINY_SHAPE, WARM_UP, ALIGN_TEMPERATURE, museum.content_key("train", WARM_UP["exhibits"]))
         return hashlib.sha256(repr(recipe).encode()).hexdigest()
-    folder = Path(name).expanduser()
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else []:
-        digest.update(f"{path.relative_to(folder)}".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest() if folder.is_dir() else ""
+    return files.content_key(Path(name).expanduser())
 
 
 def tiny_folder(name: str) -> Path:
@@ -141,11 +136,8 @@ def tiny_folder(name: str) -> Path:
     with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
             pairs = museum.training_pairs(WARM_UP["exhibits"])
-            work = folder.with_name(folder.name + ".partial")
-            shutil.rmtree(work, ignore_errors=True)
-            with repeatable(name):
-                _warm_up_mlm(pairs, work) if name == "tiny-mlm" else _warm_up_aligned(pairs, work)
-            os.replace(work, folder)
+            with files.written_whole(folder) as stage, repeatable(name):
+                _warm_up_mlm(pairs, stage) if name == "tiny-mlm" else _warm_up_aligned(pairs, stage)
     return folder
 
 

@@ -139,23 +139,7 @@ def loss_curve(record: dict, title: str = "Training loss") -> Picture:
     figure, axis = _axes(6, 3)
     axis.plot(steps, losses, color=PALETTE[0], marker=".")
     axis.set(xlabel="step", ylabel="loss (mean since the last point)", title=title, yscale="log")
-    return picture(figure, f"{title}: falls from {losses[0]:.2f} to {losses[-1]:.3f} over {steps[-1]} steps.")
-
-
-def language_heatmap(rows: pd.DataFrame, value: str, title: str, column: str, digits: int = 2) -> Picture:
-    """A heat map of `value` by query language and by `column` (the pool's or the passage's language)."""
-    wide = rows.pivot(index="query_language", columns=column, values=value)
-    figure, axis = _axes(0.55 * len(wide.columns) + 1.5, 0.42 * len(wide) + 1.2)
-    sns.heatmap(wide, ax=axis, cmap="cividis", annot=True, fmt=f".{digits}f", cbar=False, annot_kws={"size": 7})
-    axis.set(title=title, xlabel=column.replace("_", " "), ylabel="query language")
-    axis.tick_params(axis="y", rotation=0)
-    own = np.nanmean([wide.at[c, c] for c in wide.index if c in wide.columns])
-    other = np.nanmean([wide.at[q, c] for q in wide.index for c in wide.columns if q != c])
-    return picture(
-        figure,
-        f"{title}: heat map by query language and {column.replace('_', ' ')}; mean {own:.{digits}f} on the diagonal "
-        f"(same language) and {other:.{digits}f} off it.",
-    )
+    return picture(figure, f"{title}: from {losses[0]:.2f} to {losses[-1]:.3f} over {steps[-1]} steps.")
 
 
 def rank_distance_bars(rows: pd.DataFrame, title: str) -> Picture:

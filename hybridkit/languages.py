@@ -25,6 +25,7 @@ class Language:
 
 _TABLE = [
     Language("ar", "Arabic", "ARABIC", "rtl"),
+    Language("bem", "Bemba", "LATIN"),
     Language("bn", "Bengali", "BENGALI"),
     Language("de", "German", "LATIN"),
     Language("el", "Greek", "GREEK"),
@@ -33,21 +34,26 @@ _TABLE = [
     Language("fa", "Persian", "ARABIC", "rtl"),
     Language("fi", "Finnish", "LATIN"),
     Language("fr", "French", "LATIN"),
+    Language("ha", "Hausa", "LATIN"),
     Language("hi", "Hindi", "DEVANAGARI"),
     Language("id", "Indonesian", "LATIN"),
+    Language("ig", "Igbo", "LATIN"),
     Language("it", "Italian", "LATIN"),
     Language("ja", "Japanese", "CJK", spaced=False),
     Language("ko", "Korean", "HANGUL"),
     Language("nl", "Dutch", "LATIN"),
     Language("pt", "Portuguese", "LATIN"),
     Language("ru", "Russian", "CYRILLIC"),
+    Language("rw", "Kinyarwanda", "LATIN"),
     Language("sw", "Swahili", "LATIN"),
     Language("te", "Telugu", "TELUGU"),
     Language("th", "Thai", "THAI", spaced=False),
     Language("tr", "Turkish", "LATIN"),
+    Language("tw", "Twi", "LATIN"),
     Language("vi", "Vietnamese", "LATIN"),
     Language("yo", "Yoruba", "LATIN"),
     Language("zh", "Chinese", "CJK", spaced=False),
+    Language("zu", "Zulu", "LATIN"),
 ]
 LANGUAGES = {language.code: language for language in _TABLE}
 

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hybridkit.corpora.stores import written_whole
 from hybridkit.errors import KitError
+from hybridkit.files import written_whole
 
 if TYPE_CHECKING:
     from hybridkit.corpora.benchmark import Benchmark

@@ -26,21 +26,22 @@ def about() -> dict:
 
 
 def mixtures() -> list[str]:
-    """The mixtures with reference gold ranks, in the order of the paper."""
+    """The mixtures with reference gold ranks (encoder tiny-mlm), in the order of the paper."""
     return about()["mixtures"]
 
 
 def gold_ranks(system: str) -> GoldRanks:
-    """Reference gold ranks on the museum: of the model of a mixture (seed 0), or of "BM25"."""
+    """Reference gold ranks on the museum: of the model of a mixture (tiny-mlm, seed 0), or of "BM25"."""
     folder = FOLDER / system
     if not folder.is_dir():
         raise KitError(f"There is no reference run {system!r}; there are {', '.join(mixtures())} and BM25.")
     return GoldRanks.open(folder)
 
 
-def table() -> pd.DataFrame:
-    """The figures of all reference runs, in the form of `comparison.collect`."""
-    return pd.read_csv(FOLDER / "figures.csv")
+def table(encoder: str = "tiny-mlm") -> pd.DataFrame:
+    """The figures of all reference runs of a tiny encoder, and BM25's, in the form of `comparison.figures_of`."""
+    everything = pd.read_csv(FOLDER / "figures.csv")
+    return everything[everything["encoder"].isin([encoder, "BM25"])].reset_index(drop=True)
 
 
 def of_run(run) -> tuple[GoldRanks, str]:
@@ -54,7 +55,8 @@ def of_run(run) -> tuple[GoldRanks, str]:
         return gold, f"These are the results of your own run: {run.title}."
     mixture = run.parameters.mixture if run.parameters.mixture in mixtures() else "hybrid-0.50"
     told = (
-        f"You have no trained run with these parameters, so this shows the reference run {mixture} of the tiny profile."
+        f"You have no trained run with these parameters, so this shows the reference run {mixture} of the tiny profile, "
+        "encoder tiny-mlm."
     )
     return gold_ranks(mixture), told
 

@@ -20,24 +20,14 @@ from pathlib import Path
 from hybridkit import __version__, encoders, paths
 from hybridkit.corpora import catalogue
 from hybridkit.errors import KitError
+from hybridkit.files import write_text
 from hybridkit.params import Parameters
 from hybridkit.params import from_notebook as parameters_of_notebook
 
 MANIFEST = "manifest.json"
+#: The parameters in which the runs of one comparison differ.
+VARIED = {"mixture", "mono", "cross", "multi", "seed"}
 _PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "bm25s", "papermill")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises KitError where the folder cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as fault:
-        raise KitError(
-            f"{path} cannot be written ({fault.strerror}); free the place or set HYBRIDKIT_OUTPUTS to another folder."
-        ) from fault
 
 
 def encoder_slug(name: str) -> str:
@@ -203,6 +193,17 @@ def finished_runs(profile: str | None = None) -> Iterator[tuple[Path, dict]]:
     pattern = f"{profile or '*'}/*/*/seed-*/{MANIFEST}"
     for path in sorted(paths.outputs().glob(pattern)):
         yield path.parent, read_manifest(path.parent)
+
+
+def finished_like(run: Run) -> list[tuple[Path, dict]]:
+    """Finished runs that differ from `run` in mixture and seed alone, and whose data and encoder are still the same."""
+    wanted = run.parameters.model_dump(exclude=VARIED)
+    found = []
+    for folder, manifest in finished_runs(run.parameters.profile):
+        if {name: value for name, value in manifest["parameters"].items() if name not in VARIED} == wanted:
+            if Run(Parameters(**manifest["parameters"])).key == manifest["key"]:
+                found.append((folder, manifest))
+    return found
 
 
 def provenance() -> dict:

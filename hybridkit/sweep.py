@@ -28,8 +28,9 @@ from filelock import FileLock
 
 from hybridkit import paths
 from hybridkit.errors import KitError
+from hybridkit.files import remove, write_text
 from hybridkit.params import Parameters
-from hybridkit.runs import MANIFEST, Run, provenance, write_text
+from hybridkit.runs import MANIFEST, Run, provenance
 
 RUN_NOTEBOOKS = ("02_sampling", "03_training", "04_evaluation", "05_bias")
 DATA_NOTEBOOK = "01_data"
@@ -224,8 +225,9 @@ def finish(run: Run, costs: dict) -> None:
         "notebooks": costs,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    for name in ("progress.json", "failure.json"):
-        (run.staging / name).unlink(missing_ok=True)
+    # Hidden files are what a killed process left half-written.
+    for path in (run.staging / "progress.json", run.staging / "failure.json", *run.staging.glob(".*")):
+        remove(path)
     write_text(run.staging / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
     final = run.final
     final.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,5 @@
 """Carry out a batch plan with the sentence-transformers trainer: one idempotent `train` for every caller."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from hybridkit import encoders
 from hybridkit.errors import KitError
+from hybridkit.files import digests, write_text, written_whole
 from hybridkit.params import Parameters
 from hybridkit.sampling import BatchPlan
 
@@ -131,21 +131,16 @@ class _Progress(TrainerCallback):
         _seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != _CHECKED]
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-
-
 def _seal(checkpoint: Path) -> None:
-    partial = checkpoint / (_CHECKED + ".partial")
-    partial.write_text(json.dumps(_digests(checkpoint)))
-    os.replace(partial, checkpoint / _CHECKED)
+    write_text(checkpoint / _CHECKED, json.dumps(digests(checkpoint)))
 
 
 def _is_sound(checkpoint: Path, record: Path) -> bool:
     try:
-        return json.loads(record.read_text()) == _digests(checkpoint)
-    except (FileNotFoundError, ValueError):
+        found = digests(checkpoint)
+        del found[_CHECKED]
+        return json.loads(record.read_text()) == found
+    except (KeyError, ValueError):
         return False
 
 
@@ -181,9 +176,7 @@ def train(
             return json.loads(record.read_text())
         with encoders.repeatable(parameters.encoder):
             done = _train(parameters, plan, folder, on_step)
-        partial = folder / (RECORD + ".partial")
-        partial.write_text(json.dumps(done, indent=1))
-        os.replace(partial, record)
+        write_text(record, json.dumps(done, indent=1))
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         return done
 
@@ -207,12 +200,9 @@ def _train(parameters: Parameters, plan: BatchPlan, folder: Path, on_step) -> di
     trainer.remove_callback(PrinterCallback)
     checkpoint, spoilt = usable_checkpoint(folder / "checkpoints")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    partial = folder / "model.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(str(partial), create_model_card=False)
-    # A model without a record is what a kill between the two left behind.
-    shutil.rmtree(folder / "model", ignore_errors=True)
-    os.replace(partial, folder / "model")
+    # A model that is there without a record, from a kill between the two, is replaced.
+    with written_whole(folder / "model") as stage:
+        model.save_pretrained(str(stage), create_model_card=False)
     return {
         "steps": trainer.state.global_step,
         "loss": [[entry["step"], entry["loss"]] for entry in trainer.state.log_history if "loss" in entry],

@@ -161,7 +161,7 @@ def test_every_picture_tells_what_it_shows(gold, benchmark):
     rows = metrics.table(gold)
     shown = [
         figures.loss_curve({"loss": [[1, 5.0], [2, 1.0]]}),
-        figures.language_heatmap(rows[rows["pool"] != "all"], "mAP", "mAP by language", "pool"),
+        figures.language_heatmaps({"one": rows[rows["pool"] != "all"]}, "mAP", "pool", "mAP by language"),
         figures.rank_distance_bars(bias.rank_distance(gold), "Rank distance"),
         figures.where_answers_rank(gold, gold.questions[0], "One question"),
         figures.ratio_curve(

@@ -18,8 +18,9 @@ from hybridkit.corpora import catalogue
 from hybridkit.corpora.benchmark import make_benchmark
 from hybridkit.corpora.jsonl import read_benchmark, read_pairs
 from hybridkit.corpora.pairs import TrainingPairs, make_pairs, shared_groups
-from hybridkit.corpora.stores import TextStore, written_whole
+from hybridkit.corpora.stores import TextStore
 from hybridkit.errors import KitError
+from hybridkit.files import written_whole
 
 # "id" is Indonesian: its column must not be taken for the ids.
 LANGUAGES = ("ar", "de", "en", "id", "zh")
@@ -556,12 +557,12 @@ class TestCatalogue:
     parameters = SimpleNamespace(museum_exhibits=100, museum_evaluation_exhibits=20)
 
     def test_every_entry_says_all(self):
-        assert set(catalogue.CATALOGUE) == {"museum", "xquad-r"}
+        assert set(catalogue.CATALOGUE) == {"museum", "xquad-r", "afriqa"}
         for name, source in catalogue.CATALOGUE.items():
             assert source.name == name
             for key in ("what", "kind", "languages", "size", "licence", "revision", "checksum", "loader"):
                 assert getattr(source, key), key
-            assert source.loader in {f"hybridkit.corpora.{module}" for module in ("museum", "xquad_r")}
+            assert source.loader in {f"hybridkit.corpora.{module}" for module in ("museum", "xquad_r", "afriqa")}
 
     def test_a_users_own_files(self, tmp_path, own_cache):
         path = write_lines(tmp_path / "mine.jsonl", [GOOD])

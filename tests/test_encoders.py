@@ -1,7 +1,6 @@
 """The tiny encoders: the same weights in every process and with every number of threads, and what warm-up teaches."""
 
 import hashlib
-import os
 import subprocess
 import sys
 

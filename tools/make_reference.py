@@ -1,6 +1,8 @@
 """Make hybridkit/reference/ from trained runs of the tiny profile.
 
-    hybridkit sweep --seeds 0,1,2 && python tools/make_reference.py
+    hybridkit sweep --seeds 0,1,2
+    hybridkit sweep --encoder tiny-aligned --seeds 0,1,2
+    python tools/make_reference.py
 
 Takes the runs' metrics and gold ranks as they are; trains nothing. Runs that are still in staging count if they
 are trained and evaluated (`hybridkit train`).
@@ -12,18 +14,19 @@ import shutil
 import pandas as pd
 
 from hybridkit import comparison, reference, runs
+from hybridkit.encoders import TINY
 from hybridkit.params import for_run, mixture_names
 from hybridkit.runs import Run
 
 
 def main(seeds=range(3)) -> None:
-    """Write figures.csv (all mixtures and seeds that are there), gold ranks of seed 0, and BM25's."""
-    made = [Run(for_run("tiny", name, seed)) for name in mixture_names() for seed in seeds]
-    made = [run for run in made if (run.folder / "ranks" / "museum" / "about.json").exists()]
+    """Write figures.csv (all encoders, mixtures and seeds that are there), and gold ranks of tiny-mlm's seed 0."""
+    every = [for_run("tiny", name, seed, {"encoder": e}) for e in TINY for name in mixture_names() for seed in seeds]
+    made = [run for run in map(Run, every) if (run.folder / "ranks" / "museum" / "about.json").exists()]
     shutil.rmtree(reference.FOLDER, ignore_errors=True)
     rows = [row for run in made for row in comparison.rows_of(run.parameters, run.metrics(), "reference")]
     rows += comparison.baseline_rows(made[0], "reference")
-    base = [run for run in made if run.parameters.seed == 0]
+    base = [run for run in made if run.parameters.seed == 0 and run.parameters.encoder == "tiny-mlm"]
     reference.FOLDER.mkdir()
     table = pd.DataFrame(rows)
     table["value"] = table["value"].round(6)
@@ -35,7 +38,7 @@ def main(seeds=range(3)) -> None:
     about = {
         "profile": "tiny",
         "mixtures": [run.parameters.mixture for run in base],
-        "runs": {f"{run.parameters.mixture} seed {run.parameters.seed}": run.key for run in made},
+        "runs": {run.title: run.key for run in made},
         "provenance": runs.provenance(),
     }
     (reference.FOLDER / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

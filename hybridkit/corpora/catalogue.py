@@ -1,6 +1,5 @@
 """The catalogue of sources, and the one way from a name in the parameters to its data."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from ruamel.yaml import YAML
 
 from hybridkit.errors import KitError
+from hybridkit.files import content_key as content_hash
 from hybridkit.languages import XQUAD_R
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
         from hybridkit.corpora import museum
 
         return museum.training_pairs(parameters.museum_exhibits)
+    if name == "afriqa":
+        from hybridkit.corpora import afriqa
+
+        return afriqa.training_pairs()
     if name.endswith(".jsonl"):
         from hybridkit.corpora.jsonl import read_pairs
 
@@ -91,6 +95,10 @@ def benchmark(name: str, parameters: "Parameters") -> "Benchmark":
         from hybridkit.corpora import xquad_r
 
         return xquad_r.load()
+    if name == "afriqa":
+        from hybridkit.corpora import afriqa
+
+        return afriqa.benchmark()
     if (Path(name) / "queries.jsonl").is_file():
         from hybridkit.corpora.jsonl import read_benchmark
 
@@ -109,13 +117,12 @@ def content_key(name: str, parameters: "Parameters") -> str:
         return museum.content_key(parameters.museum_exhibits, parameters.museum_evaluation_exhibits)
     if name in CATALOGUE:
         return CATALOGUE[name].commit
-    path = Path(name)
-    found = [path] if path.is_file() else sorted(path.glob("*.jsonl"))
+    found = content_hash(Path(name), "*.jsonl")
     if not found:
         raise KitError(
             f'"{name}" is neither in the catalogue nor a file or folder of JSONL; give its path{_nearest(name)}.'
         )
-    return hashlib.sha256(b"".join(hashlib.sha256(p.read_bytes()).digest() for p in found)).hexdigest()
+    return found
 
 
 def fetch(name: str) -> str:
@@ -124,10 +131,13 @@ def fetch(name: str) -> str:
         return "The museum comes with the kit; there is nothing to download."
     if name not in CATALOGUE:
         raise KitError(f'"{name}" is not in the catalogue ({", ".join(CATALOGUE)}){_nearest(name)}.')
-    from hybridkit.corpora import xquad_r
+    from hybridkit import paths
+    from hybridkit.corpora import downloads
 
-    files = xquad_r.fetch()
-    return f"{name}: {len(files)} files with the right checksums in {next(iter(files.values())).parent}"
+    source = CATALOGUE[name]
+    for file in source.files:
+        downloads.pinned(source, file)
+    return f"{name}: {len(source.files)} files with the right checksums in {paths.downloads() / name}"
 
 
 def _named(kind: str) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from hybridkit.corpora.stores import TextStore, open_arrow, written_whole
+from hybridkit.corpora.stores import TextStore, open_arrow
 from hybridkit.errors import KitError
+from hybridkit.files import written_whole
 
 _FORMAT = 1
 _FILES = {"queries.arrow", "passages.arrow", "pairs.arrow", "about.json"}

@@ -1,67 +1,19 @@
 """Texts by row number and language in one memory-mapped Arrow file, so that every text is stored once."""
 
 import hashlib
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hybridkit.errors import KitError
+from hybridkit.files import written_whole
 from hybridkit.languages import check_code
 
 # Not "id": that is the code of Indonesian, and every other column is named by its language.
 _IDS = "row_id"
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` for a file or folder; it becomes `path` when the block ends well, else it goes.
-
-    A folder at `path` is replaced. Raises KitError where nothing can be written.
-    """
-    stage = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield stage
-        if path.is_dir():
-            # A folder that is not empty cannot be replaced in one step: step the old one aside first.
-            with _stepped_aside(path):
-                os.replace(stage, path)
-        else:
-            os.replace(stage, path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise KitError(f"{path} cannot be written ({reason}): free the place or name another folder.") from error
-    finally:
-        _remove(stage)
-
-
-@contextmanager
-def _stepped_aside(folder: Path) -> Iterator[None]:
-    """Move `folder` aside for the block; delete it when the block ends well, put it back when not."""
-    aside = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.old")
-    os.replace(folder, aside)
-    try:
-        yield
-    except BaseException:
-        if not folder.exists():
-            os.replace(aside, folder)
-        raise
-    finally:
-        _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    elif path.exists():
-        path.unlink(missing_ok=True)
 
 
 class TextStore:

@@ -1,19 +1,16 @@
 """XQuAD-R (LAReQA, arXiv 2004.05484): fetched once from its pinned commit, checked, and put into a benchmark."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from hybridkit import paths
+from hybridkit.corpora import downloads
 from hybridkit.corpora.benchmark import Benchmark, make_benchmark
 from hybridkit.corpora.catalogue import CATALOGUE
 from hybridkit.errors import KitError
 from hybridkit.languages import XQUAD_R
 
 SOURCE = CATALOGUE["xquad-r"]
-_MEND = "delete it and run `hybridkit data fetch xquad-r`"
 
 
 def load(languages: Sequence[str] = XQUAD_R) -> Benchmark:
@@ -62,59 +59,10 @@ def _answer(paragraph: dict, asked: dict) -> int:
 def fetch(languages: Sequence[str] = XQUAD_R) -> dict[str, Path]:
     """The file of each language, downloaded where it is not in `paths.downloads()/xquad-r` yet.
 
-    A file that is there with the pinned SHA-256 is used without network, also from a read-only folder. Raises
-    KitError for a language that XQuAD-R lacks, a file with another checksum (which is never overwritten), and where
-    nothing is there and nothing can be fetched.
+    Raises KitError for a language that XQuAD-R lacks, and as `downloads.pinned`.
     """
     unknown = [code for code in languages if code not in SOURCE.languages]
     if unknown or not languages:
         wrong = repr(unknown[0]) if unknown else "when none is named"
         raise KitError(f"XQuAD-R has no language {wrong}: write some of {', '.join(SOURCE.languages)}.")
-    return {code: _file(f"{code}.json") for code in dict.fromkeys(languages)}
-
-
-def is_there() -> bool:
-    """Whether all files are downloaded; raises KitError for one that is cut short or altered."""
-    if not all((paths.downloads() / SOURCE.name / name).is_file() for name in SOURCE.files):
-        return False
-    fetch()
-    return True
-
-
-def _file(name: str) -> Path:
-    path, pin = paths.downloads() / SOURCE.name / name, SOURCE.files[name]
-    if path.is_file():
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != pin["sha256"]:
-            raise KitError(
-                f"{path} is cut short or altered: it has {path.stat().st_size:,} bytes of {pin['bytes']:,} and the "
-                f"SHA-256 {found} where {pin['sha256']} was expected; {_MEND}."
-            )
-    else:
-        _download(SOURCE.url.format(commit=SOURCE.commit, file=name), path, pin["sha256"])
-    return path
-
-
-def _download(url: str, path: Path, sha256: str) -> None:
-    import pooch
-    from requests.exceptions import RequestException
-
-    host = urlsplit(url).hostname
-    try:
-        pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=path.name, path=path.parent, progressbar=False)
-    except RequestException as error:
-        reason = f"answered {error.response.status_code}" if error.response is not None else "could not be reached"
-        raise KitError(
-            f"{path} is not there and {host} {reason}: connect to the network, or put a copy of the files of XQuAD-R "
-            f"into {path.parent}, or set HYBRIDKIT_DOWNLOADS to a folder that holds them in {path.parent.name}/."
-        ) from error
-    except ValueError as error:
-        raise KitError(
-            f"What {host} sent for {path.name} does not have the SHA-256 {sha256} of the pinned revision, and was "
-            f"thrown away: try again, and if it stays so, put a copy of the files of XQuAD-R into {path.parent}."
-        ) from error
-    except OSError as error:
-        raise KitError(
-            f"{path} cannot be written ({error.strerror or error}): set HYBRIDKIT_DOWNLOADS to a folder that can."
-        ) from error
+    return {code: downloads.pinned(SOURCE, f"{code}.json") for code in dict.fromkeys(languages)}
