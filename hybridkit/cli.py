@@ -70,7 +70,7 @@ def _whole_path(name: str) -> str:
     from hybridkit.encoders import TINY
 
     known = name in CATALOGUE or name in TINY
-    return name if known or not Path(name).exists() else str(Path(name).resolve())
+    return name if known or not Path(name).exists() else str(Path(name).absolute())
 
 
 @main.command()

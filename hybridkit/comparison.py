@@ -26,13 +26,14 @@ BASELINE = "BM25"
 
 
 def scopes(gold: GoldRanks, trained: Sequence[str]) -> dict[str, list[str]]:
-    """The languages of each scope that the benchmark has; an empty scope is left out."""
+    """The languages of each scope that the benchmark has, of queries or candidates; one without candidates is left out."""
+    known = sorted({*gold.pools, *gold.query_languages.tolist()})
     found = {
-        "training languages": [code for code in gold.pools if code in trained],
-        "all languages": list(gold.pools),
-        "unseen languages": [code for code in gold.pools if code not in trained],
+        "training languages": [code for code in known if code in trained],
+        "all languages": known,
+        "unseen languages": [code for code in known if code not in trained],
     }
-    return {scope: codes for scope, codes in found.items() if codes}
+    return {scope: codes for scope, codes in found.items() if set(codes) & set(gold.pools)}
 
 
 def measure(gold: GoldRanks, trained: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -86,9 +87,8 @@ def settings_key(parameters: Parameters, manifest: dict) -> str:
 
 def rows_of(parameters: Parameters, measured: dict, settings: str = "") -> Iterable[dict]:
     """The figures of one run as rows: `measured` is benchmark, scope, metric, value, nested."""
-    which = {"settings": settings} | parameters.model_dump(
-        include={"encoder", "mixture", "mono", "cross", "multi", "seed"}
-    )
+    which = {"encoder": runs.encoder_label(parameters.encoder), "settings": settings}
+    which |= parameters.model_dump(include=runs.VARIED)
     for benchmark, by_scope in measured.items():
         for scope, figures in by_scope.items():
             for metric, value in figures.items():
@@ -144,6 +144,8 @@ def headline(table: pd.DataFrame, scope: str = "training languages") -> pd.DataF
 
 
 def _value(mean: float, deviation: float, digits: int) -> str:
+    if np.isnan(mean):
+        return "not defined"
     text = f"{mean:,.{digits}f}"
     return text if np.isnan(deviation) else f"{text} ± {deviation:.{digits}f}"
 

@@ -8,14 +8,14 @@ from filelock import FileLock, Timeout
 
 from hybridkit import paths, runs
 from hybridkit.errors import KitError
-from hybridkit.sweep import Outcome, name_of, progress_of
+from hybridkit.sweep import Outcome, progress_of
 
 
 class SweepDisplay:
     """Progress, one line a task: a live table on a terminal, plain lines where output goes to a file."""
 
     def __init__(self, planned: list[runs.Run]):
-        self.by_name = {name_of(run): run for run in planned}
+        self.by_name = {run.title: run for run in planned}
         self.states: dict[str, str] = {}
         self.started: dict[str, float] = {}
         self.live = None

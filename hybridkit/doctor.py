@@ -12,6 +12,7 @@ from hybridkit.errors import KitError
 
 Check = tuple[bool, str, str]
 _SPACE = 2 * 2**30
+_INSTALL = "pip install -c constraints.txt -e ."
 
 
 def checks() -> Iterator[Check]:
@@ -22,19 +23,18 @@ def checks() -> Iterator[Check]:
         f"Python {version}",
         "install Python 3.11 or newer and make the environment again",
     )
-    yield from _packages()
-    yield from _torch()
-    yield from _kernel()
-    yield from _folders()
-    yield from _downloads()
+    for group in (_packages, _torch, _kernel, _folders, _downloads):
+        try:
+            yield from group()
+        except ImportError as fault:
+            yield False, f"{fault.name} cannot be imported ({fault})", _INSTALL
 
 
 def _packages() -> Iterator[Check]:
-    wanted = [Requirement(line) for line in metadata.requires("hybridkit") or []]
+    every = [Requirement(line) for line in metadata.requires("hybridkit") or []]
+    wanted = [one for one in every if not one.marker or one.marker.evaluate({"extra": ""})]
     faults = []
     for requirement in wanted:
-        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
-            continue
         try:
             found = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
@@ -42,8 +42,7 @@ def _packages() -> Iterator[Check]:
             continue
         if not requirement.specifier.contains(found, prereleases=True):
             faults.append(f"{requirement.name} is {found}, wanted {requirement.specifier}")
-    mend = "pip install -c constraints.txt -e ."
-    yield not faults, "packages: " + ("; ".join(faults) or f"all {len(wanted)} in their ranges"), mend
+    yield not faults, "packages: " + ("; ".join(faults) or f"all {len(wanted)} in their ranges"), _INSTALL
 
 
 def _torch() -> Iterator[Check]:

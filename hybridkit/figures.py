@@ -196,6 +196,8 @@ def ratio_curve(table: pd.DataFrame, title: str, baseline: dict[str, float] | No
     told = []
     for colour, setting in zip(PALETTE, SETTINGS, strict=False):
         points = _points(table, f"{setting} mAP")
+        if points.empty:  # a benchmark with candidates in one language alone
+            continue
         marker, line = _STYLES[setting]
         left.errorbar(
             points.index, points["mean"], points["std"], color=colour, marker=marker, linestyle=line, label=setting
@@ -208,10 +210,12 @@ def ratio_curve(table: pd.DataFrame, title: str, baseline: dict[str, float] | No
     left.set(xlabel="alpha: share of mono batches", ylabel="mAP", ylim=(0, 1.03))
     left.legend(frameon=False, fontsize=8)
     points = _points(table, "rank distance")
+    if points.empty:
+        right.text(0.5, 0.5, "no rank distance:\nno answers in several languages", ha="center", transform=right.transAxes)
     right.errorbar(points.index, points["mean"], points["std"], color="black", marker="o")
     right.set(xlabel="alpha: share of mono batches", ylabel="rank distance (log scale)", yscale="log")
     figure.suptitle(title)
-    told.append("rank distance " + ", ".join(f"{v:,.0f} at {a:g}" for a, v in points["mean"].items()))
+    told.append("rank distance " + (", ".join(f"{v:,.0f} at {a:g}" for a, v in points["mean"].items()) or "not defined"))
     return picture(figure, f"{title}. " + "; ".join(told) + ".")
 
 

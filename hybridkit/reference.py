@@ -44,21 +44,28 @@ def table(encoder: str = "tiny-mlm") -> pd.DataFrame:
     return everything[everything["encoder"].isin([encoder, "BM25"])].reset_index(drop=True)
 
 
-def of_run(run) -> tuple[GoldRanks, str]:
+def of_run(run, parallel: bool = False) -> tuple[GoldRanks, bool, str]:
     """What a notebook shows for a run: its own gold ranks if it has any, else those of the reference run.
 
-    Returns the gold ranks on the run's first benchmark and a sentence on where they come from.
+    Returns the gold ranks on the run's first benchmark, whether they are the run's own, and a sentence on where they
+    come from. With `parallel` a benchmark without questions that have answers in several languages does not do.
     """
     name = run.parameters.benchmarks[0]
+    why = "You have no trained run with these parameters"
     if (run.folder / "model").exists() or (run.folder / "ranks" / Path(name).name).exists():
         gold = run.gold_ranks(next(iter(run.benchmarks)))
-        return gold, f"These are the results of your own run: {run.title}."
+        if not parallel or has_parallel_answers(gold):
+            return gold, True, f"These are the results of your own run: {run.title}."
+        why = f"No question of {gold.benchmark} has answers in several languages"
     mixture = run.parameters.mixture if run.parameters.mixture in mixtures() else "hybrid-0.50"
-    told = (
-        f"You have no trained run with these parameters, so this shows the reference run {mixture} of the tiny profile, "
-        "encoder tiny-mlm."
-    )
-    return gold_ranks(mixture), told
+    told = f"{why}, so this shows the reference run {mixture} of the tiny profile, encoder tiny-mlm."
+    return gold_ranks(mixture), False, told
+
+
+def has_parallel_answers(gold: GoldRanks) -> bool:
+    """Whether some query has relevant passages in several languages, so that there is a rank distance."""
+    pairs = set(zip(gold.gold_query.tolist(), gold.gold_language.tolist(), strict=True))
+    return len(pairs) > len({query for query, _ in pairs})
 
 
 def select(gold: GoldRanks, every: int = EVERY) -> GoldRanks:

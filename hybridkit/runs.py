@@ -30,12 +30,12 @@ VARIED = {"mixture", "mono", "cross", "multi", "seed"}
 _PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "bm25s", "papermill")
 
 
-def encoder_slug(name: str) -> str:
-    """A folder name for an encoder: its id with "--" for slashes, or a folder's name with a hash of its path."""
+def encoder_label(name: str) -> str:
+    """How tables call an encoder: by its id, or by a folder's name and a hash of its path."""
     folder = Path(name).expanduser()
-    if folder.is_dir():
-        return f"{folder.resolve().name}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:6]}"
-    return name.replace("/", "--")
+    if folder.is_absolute() or folder.is_dir():
+        return f"{folder.name}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:6]}"
+    return name
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Run:
     def final(self) -> Path:
         """Where the finished run goes: a readable place, with the key appended if another run has it already."""
         p = self.parameters
-        place = self.profile_folder / encoder_slug(p.encoder) / p.mixture / f"seed-{p.seed}"
+        place = self.profile_folder / encoder_label(p.encoder).replace("/", "--") / p.mixture / f"seed-{p.seed}"
         held = read_manifest(place)
         return place if held is None or held["key"] == self.key else place.with_name(f"{place.name}-{self.key[:8]}")
 
@@ -156,15 +156,15 @@ class Run:
 
     @property
     def title(self) -> str:
-        """A name for tables and figures."""
+        """A name for tables, figures and progress lines."""
         p = self.parameters
-        return f"{p.encoder} {p.mixture} seed {p.seed}"
+        return f"{encoder_label(p.encoder)} {p.mixture} seed {p.seed}"
 
     def _repr_markdown_(self) -> str:
         p = self.parameters
         state = "finished" if self.finished else "not finished"
         return (
-            f"**Run** {p.mixture} (mono {p.mono:g}, cross {p.cross:g}, multi {p.multi:g}), encoder {p.encoder}, "
+            f"**Run** {p.mixture} (mono {p.mono:g}, cross {p.cross:g}, multi {p.multi:g}), encoder {encoder_label(p.encoder)}, "
             f"seed {p.seed}, profile {p.profile}, {p.steps} steps of {p.batch_size}; key `{self.key}`, {state}"
         )
 

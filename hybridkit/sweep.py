@@ -30,7 +30,7 @@ from hybridkit import paths
 from hybridkit.errors import KitError
 from hybridkit.files import remove, write_text
 from hybridkit.params import Parameters
-from hybridkit.runs import MANIFEST, Run, provenance
+from hybridkit.runs import MANIFEST, Run, encoder_label, provenance
 
 RUN_NOTEBOOKS = ("02_sampling", "03_training", "04_evaluation", "05_bias")
 DATA_NOTEBOOK = "01_data"
@@ -191,7 +191,7 @@ def execute_run(values: dict, surroundings: dict[str, str]) -> Outcome:
     # Held for the life of this process only: the lock of a killed worker is free again at once.
     with FileLock(run.lock):
         if run.finished:
-            return Outcome(name_of(run), "skipped", 0.0)
+            return Outcome(run.title, "skipped", 0.0)
         run.staging.mkdir(exist_ok=True)
         try:
             costs = {n: execute(n, run.staging / f"{n}.ipynb", run.parameters) for n in RUN_NOTEBOOKS}
@@ -199,8 +199,8 @@ def execute_run(values: dict, surroundings: dict[str, str]) -> Outcome:
         except Exception as fault:
             message = _told(fault)
             write_text(run.staging / "failure.json", json.dumps({"message": message}))
-            return Outcome(name_of(run), "failed", time.perf_counter() - started, message)
-    return Outcome(name_of(run), "finished", time.perf_counter() - started)
+            return Outcome(run.title, "failed", time.perf_counter() - started, message)
+    return Outcome(run.title, "finished", time.perf_counter() - started)
 
 
 def _told(fault: Exception) -> str:
@@ -236,11 +236,6 @@ def finish(run: Run, costs: dict) -> None:
         path.unlink()
 
 
-def name_of(run: Run) -> str:
-    """How a run is called in a progress line."""
-    return f"{run.parameters.encoder} {run.parameters.mixture} seed {run.parameters.seed}"
-
-
 def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:
     """What all runs of an encoder share, done before them: data in the cache, and a tiny encoder warmed up."""
     os.environ.update(surroundings | _QUIET)
@@ -248,7 +243,7 @@ def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:
 
     started = time.perf_counter()
     run = Run(Parameters(**values))
-    name = f"{run.parameters.encoder} warm-up"
+    name = f"{encoder_label(run.parameters.encoder)} warm-up"
     try:
         _ = run.datasets, run.benchmarks
         if run.parameters.encoder in TINY:
@@ -337,13 +332,13 @@ def sweep(runs: Sequence[Run], make_executor: Callable[[], Executor], threads: i
     around = environment(threads)
     values = runs[0].parameters.model_dump()
     tasks = [
-        (f"{runs[0].parameters.encoder} warm-up", prepare, (values, around)),
+        (f"{encoder_label(runs[0].parameters.encoder)} warm-up", prepare, (values, around)),
         (DATA_NOTEBOOK, execute_single, (DATA_NOTEBOOK, values, around)),
     ]
     outcomes = run_tasks(tasks, make_executor, report)
     if outcomes[0].state == "failed":  # no run could do better
         return outcomes
-    tasks = [(name_of(run), execute_run, (run.parameters.model_dump(), around)) for run in runs]
+    tasks = [(run.title, execute_run, (run.parameters.model_dump(), around)) for run in runs]
     outcomes += run_tasks(tasks, make_executor, report)
     compare = (COMPARE_NOTEBOOK, execute_single, (COMPARE_NOTEBOOK, values, around))
     return outcomes + run_tasks([compare], make_executor, report)

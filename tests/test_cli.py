@@ -184,6 +184,14 @@ def test_doctor_finds_faults_and_tells_the_mend(tmp_path, monkeypatch):
     assert answer.exit_code == 1 and "FAULT" in answer.output and "mend: set HYBRIDKIT_OUTPUTS" in answer.output
 
 
+def test_doctor_goes_on_where_a_package_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / "outputs"))
+    monkeypatch.setitem(sys.modules, "jupyter_client.kernelspec", None)
+    answer = call("doctor")
+    assert answer.exit_code == 1 and "jupyter_client.kernelspec cannot be imported" in answer.output
+    assert "notebooks and params in" in answer.output and answer.output.count("FAULT") == 1
+
+
 def test_cache_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path / "file" / "cache"))
