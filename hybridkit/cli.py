@@ -202,9 +202,10 @@ def evaluate(model, embeddings, benchmark, trained, csv_file, output, no_lexical
 
     data = catalogue.benchmark(benchmark, Parameters())
     codes = trained.split(",") if trained else None
+    known = sorted({*data.languages, *data.query_languages.tolist()})
     for code in codes or []:
-        if code not in data.languages:
-            raise KitError(f"--trained names {code!r}, but {data.name} has {' '.join(data.languages)}.")
+        if code not in known:
+            raise KitError(f"--trained names {code!r}, but {data.name} has {' '.join(known)}; leave it out.")
     if embeddings:
         from hybridkit.ranks import gold_ranks, load_embeddings
 

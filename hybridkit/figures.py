@@ -142,10 +142,10 @@ def loss_curve(record: dict, title: str = "Training loss") -> Picture:
     return picture(figure, f"{title}: from {losses[0]:.2f} to {losses[-1]:.3f} over {steps[-1]} steps.")
 
 
-def rank_distance_bars(rows: pd.DataFrame, title: str) -> Picture:
+def rank_distance_dots(rows: pd.DataFrame, title: str) -> Picture:
     """Rank distance by query language (`bias.rank_distance`), with the chance level as a line; log scale."""
     figure, axis = _axes(6, 3)
-    axis.bar(rows["query_language"], rows["mean"], color=PALETTE[0], label="mean")
+    axis.scatter(rows["query_language"], rows["mean"], color=PALETTE[0], s=50, label="mean")
     axis.scatter(rows["query_language"], rows["median"], color=PALETTE[1], marker="D", zorder=3, label="median")
     axis.axhline(rows["chance"].mean(), color="black", linestyle="--", label="chance level")
     axis.set(yscale="log", ylabel="rank distance", xlabel="query language", title=title)
@@ -153,13 +153,16 @@ def rank_distance_bars(rows: pd.DataFrame, title: str) -> Picture:
     least, most = rows.loc[rows["mean"].idxmin()], rows.loc[rows["mean"].idxmax()]
     return picture(
         figure,
-        f"{title}: bars of mean rank distance by query language, from {least['mean']:,.0f} ({least['query_language']}) "
+        f"{title}: dots of mean rank distance by query language, from {least['mean']:,.0f} ({least['query_language']}) "
         f"to {most['mean']:,.0f} ({most['query_language']}); chance level {rows['chance'].mean():,.0f}.",
     )
 
 
-def where_answers_rank(gold: GoldRanks, question: str, title: str) -> Picture:
-    """For one question, asked in each language: the rank of each language's answer in the pool of all languages."""
+def where_answers_rank(gold: GoldRanks, question: str, title: str, unseen: Sequence[str] = ()) -> Picture:
+    """For one question, asked in each language: the rank of each language's answer in the pool of all languages.
+
+    Answers in the languages `unseen` are drawn hollow.
+    """
     ranks = gold.ranks(gold.pools)
     asked_in = gold.query_languages[gold.gold_query]
     chosen = gold.questions[gold.gold_query] == question
@@ -167,9 +170,11 @@ def where_answers_rank(gold: GoldRanks, question: str, title: str) -> Picture:
     for row, code in enumerate(sorted(set(asked_in[chosen]))):
         mine = chosen & (asked_in == code)
         axis.plot([ranks[mine].min(), ranks[mine].max()], [row, row], color="lightgrey", zorder=1)
-        own = gold.gold_language[mine] == code
-        axis.scatter(ranks[mine][~own], [row] * (~own).sum(), color=PALETTE[0], s=18, zorder=2)
-        axis.scatter(ranks[mine][own], [row] * own.sum(), color=PALETTE[1], marker="D", s=36, zorder=3)
+        for rank, said in zip(ranks[mine], gold.gold_language[mine], strict=True):
+            colour, marker, size = (PALETTE[1], "D", 36) if said == code else (PALETTE[0], "o", 20)
+            face = "white" if said in unseen else colour
+            axis.scatter(rank, row, edgecolor=colour, facecolor=face, marker=marker, s=size, zorder=2 + (said == code))
+    axis.invert_yaxis()
     axis.set(
         xscale="log",
         yticks=range(len(set(asked_in[chosen]))),
@@ -182,7 +187,8 @@ def where_answers_rank(gold: GoldRanks, question: str, title: str) -> Picture:
     return picture(
         figure,
         f"{title}: for each query language, the ranks of the {len(gold.pools)} parallel answers on a log scale; "
-        f"diamonds mark the answer in the language of the question; the worst rank is {worst:,.0f}.",
+        f"diamonds mark the answer in the language of the question, hollow marks answers in {' and '.join(unseen) or 'none'}; "
+        f"the worst rank is {worst:,.0f}.",
     )
 
 
@@ -211,11 +217,15 @@ def ratio_curve(table: pd.DataFrame, title: str, baseline: dict[str, float] | No
     left.legend(frameon=False, fontsize=8)
     points = _points(table, "rank distance")
     if points.empty:
-        right.text(0.5, 0.5, "no rank distance:\nno answers in several languages", ha="center", transform=right.transAxes)
+        right.text(
+            0.5, 0.5, "no rank distance:\nno answers in several languages", ha="center", transform=right.transAxes
+        )
     right.errorbar(points.index, points["mean"], points["std"], color="black", marker="o")
     right.set(xlabel="alpha: share of mono batches", ylabel="rank distance (log scale)", yscale="log")
     figure.suptitle(title)
-    told.append("rank distance " + (", ".join(f"{v:,.0f} at {a:g}" for a, v in points["mean"].items()) or "not defined"))
+    told.append(
+        "rank distance " + (", ".join(f"{v:,.0f} at {a:g}" for a, v in points["mean"].items()) or "not defined")
+    )
     return picture(figure, f"{title}. " + "; ".join(told) + ".")
 
 

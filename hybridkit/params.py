@@ -55,7 +55,7 @@ class Parameters(BaseModel):
     mixture: _Folder = Field("hybrid-0.50", description="name of the three weights; names the run's folder")
     mono: float = Field(0.5, ge=0, le=1, description="share of batches in one language")
     cross: float = Field(0.5, ge=0, le=1, description="share of batches of pairs in two languages")
-    multi: float = Field(0.0, ge=0, le=1, description="share of same-language pairs, languages mixed")
+    multi: float = Field(0.0, ge=0, le=1, description="share of batches of same-language pairs, mixed")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="of everything that is drawn at random")
     languages: _Codes = Field(list(TRAINED), description="trained on; quoted codes")
     encoder: str = Field("tiny-mlm", min_length=1, description="tiny-mlm, tiny-aligned, a model id or a folder")

@@ -163,6 +163,20 @@ def test_train_and_evaluate_own_text(toy_benchmark, tmp_path, small_encoder, mon
     assert answer.exit_code == 0 and "on toy (6 queries, 6 candidates)" in answer.output
 
 
+def test_languages_of_questions_alone_may_be_named_as_trained(toy_benchmark, tmp_path, small_encoder):
+    """Questions in two languages, candidates in one: averages over the trained languages are across languages too."""
+    for name, german in (("candidates", '"id": "de:'), ("relevance", '"candidate": "de:')):
+        path = toy_benchmark / f"{name}.jsonl"
+        path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if german not in line))
+    arguments = ["evaluate", "--model", str(small_encoder), "--benchmark", str(toy_benchmark), "--no-lexical"]
+    answer = call(*arguments, "--trained", "en,de")
+    assert answer.exit_code == 0, answer.output
+    within, across, *_ = answer.output.split("| training languages |")[1].split("|")
+    assert 0 < float(within) <= 1 and 0 < float(across) <= 1
+    answer = call(*arguments, "--trained", "fr")
+    assert answer.exit_code == 1 and "'fr'" in answer.output and "de en" in answer.output
+
+
 def test_audit_finds_what_is_shared(toy_benchmark, tmp_path, monkeypatch):
     monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path / "cache"))
     line = {"id": "a", "query": {"en": "Red  house"}, "positive": {"en": "something else"}}

@@ -1,7 +1,9 @@
 """Make hybridkit/reference/ from trained runs of the tiny profile.
 
     hybridkit sweep --seeds 0,1,2
-    hybridkit sweep --encoder tiny-aligned --seeds 0,1,2
+    hybridkit sweep --seeds 0,1,2 --encoder tiny-aligned
+    hybridkit sweep --seeds 0,1 --mixtures mono,hybrid-0.50,cross --set steps=1200
+    hybridkit sweep --seeds 0,1,2 --mixtures hybrid-0.50,cross --set warmup_fraction=0.5
     python tools/make_reference.py
 
 Takes the runs' metrics and gold ranks as they are; trains nothing. Runs that are still in staging count if they
@@ -10,6 +12,7 @@ are trained and evaluated (`hybridkit train`).
 
 import json
 import shutil
+from itertools import product
 
 import pandas as pd
 
@@ -20,13 +23,16 @@ from hybridkit.runs import Run
 
 
 def main(seeds=range(3)) -> None:
-    """Write figures.csv (all encoders, mixtures and seeds that are there), and gold ranks of tiny-mlm's seed 0."""
-    every = [for_run("tiny", name, seed, {"encoder": e}) for e in TINY for name in mixture_names() for seed in seeds]
-    made = [run for run in map(Run, every) if (run.folder / "ranks" / "museum" / "about.json").exists()]
+    """Write figures.csv (every run that there is), and gold ranks of tiny-mlm's seed 0 and of BM25."""
+    rows, made, base = [], {}, []
+    for encoder, variant, mixture, seed in product(TINY, reference.VARIANTS, mixture_names(), seeds):
+        run = Run(for_run("tiny", mixture, seed, {"encoder": encoder, **reference.VARIANTS[variant]}))
+        if (run.folder / "ranks" / "museum" / "about.json").exists():
+            rows += comparison.rows_of(run.parameters, run.metrics(), variant)
+            made[f"{run.title}, {variant}"] = run.key
+            base += [run] if (encoder, variant, seed) == ("tiny-mlm", "tiny profile", 0) else []
+    rows += comparison.baseline_rows(base[0], "lexical")
     shutil.rmtree(reference.FOLDER, ignore_errors=True)
-    rows = [row for run in made for row in comparison.rows_of(run.parameters, run.metrics(), "reference")]
-    rows += comparison.baseline_rows(made[0], "reference")
-    base = [run for run in made if run.parameters.seed == 0 and run.parameters.encoder == "tiny-mlm"]
     reference.FOLDER.mkdir()
     table = pd.DataFrame(rows)
     table["value"] = table["value"].round(6)
@@ -38,7 +44,7 @@ def main(seeds=range(3)) -> None:
     about = {
         "profile": "tiny",
         "mixtures": [run.parameters.mixture for run in base],
-        "runs": {run.title: run.key for run in made},
+        "runs": made,
         "provenance": runs.provenance(),
     }
     (reference.FOLDER / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
