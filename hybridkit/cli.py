@@ -1,12 +1,14 @@
 """The command line: `hybridkit --help`. Imports nothing heavy until a command needs it."""
 
+import os
 import sys
+import warnings
 from pathlib import Path
 
 import click
 
 from hybridkit import __version__
-from hybridkit.errors import KitError
+from hybridkit.errors import KitError, KitWarning
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -21,6 +23,9 @@ class _Group(click.Group):
         except KitError as fault:
             click.echo(f"error: {fault}", err=True)
             sys.exit(1)
+        except BrokenPipeError:  # the reader, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
         except OSError as fault:
             where = f"{fault.filename}: " if fault.filename else ""
             click.echo(
@@ -36,6 +41,16 @@ class _Group(click.Group):
 @click.version_option(__version__)
 def main() -> None:
     """Learn, run and reproduce hybrid batch training of multilingual dense retrievers."""
+    shown = warnings.showwarning
+
+    def show(message, category, *rest):
+        if issubclass(category, KitWarning):
+            click.echo(f"note: {message}", err=True)
+        else:
+            shown(message, category, *rest)
+
+    warnings.showwarning = show
+    warnings.simplefilter("always", KitWarning)
 
 
 def _parameter_options(function):
@@ -84,13 +99,12 @@ def sweep(profile, encoder, overrides, mixtures, seeds, jobs, scheduler) -> None
 
     Finished runs are skipped; an interrupted one goes on where it was.
     """
-    import os
-
     from hybridkit import params
     from hybridkit import sweep as sweeping
     from hybridkit.display import SweepDisplay
     from hybridkit.runs import Run
 
+    params.profile_file(profile)
     names = params.mixture_names() if mixtures == "all" else mixtures.split(",") if mixtures else sweeping.MIXTURES
     runs = [Run(_parameters(profile, name, seed, encoder, overrides)) for seed in _seeds(seeds) for name in names]
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -123,6 +137,7 @@ def status(profile) -> None:
     """List the runs: finished, running, failed or stopped, and where they are."""
     from hybridkit.display import status_table
 
+    _check_profile(profile)
     click.echo(status_table(profile))
 
 
@@ -136,15 +151,39 @@ def compare(profile, csv_file) -> None:
         _write_csv(csv_file, table)
 
 
+def _check_places(csv_file: Path | None, output: Path | None) -> None:
+    """Say before the work, and not after it, that a result could not be written."""
+    from hybridkit.ranks import check_replaceable
+    from hybridkit.sweep import check_writable
+
+    for place in filter(None, (csv_file, output)):
+        check_writable(place.absolute().parent)
+    if output:
+        check_replaceable(output)
+
+
 def _write_csv(path: Path, table) -> None:
     from hybridkit.files import write_text
 
     write_text(path, table.to_csv(index=False))
 
 
+def _check_profile(profile: str | None) -> None:
+    """A profile that has a file or a folder of runs; KitError for any other name."""
+    from hybridkit import params, paths
+
+    outputs = paths.outputs()
+    if outputs.exists() and not outputs.is_dir():
+        raise KitError(f"{outputs} is a file; set HYBRIDKIT_OUTPUTS to a folder.")
+    there = [p.name for p in outputs.iterdir() if p.is_dir()] if outputs.exists() else []
+    if profile and profile not in there:
+        params.profile_file(profile)
+
+
 def _compare_table(profile: str):
     from hybridkit import comparison
 
+    _check_profile(profile)
     table = comparison.collect(profile)
     if len(table):
         click.echo(comparison.to_markdown(table))
@@ -168,7 +207,7 @@ def train(profile, encoder, overrides, mixture, seed) -> None:
     run = Run(_parameters(profile, mixture, seed, encoder, overrides))
     for folder in (paths.cache(), run.lock.parent):
         check_writable(folder)
-    with FileLock(run.lock):  # a sweep that reaches this run waits, and then finds it trained
+    with FileLock(run.lock), run.noted():  # a sweep that reaches this run waits, and then finds it trained
         run.save_plan()
         record = run.train(on_step=_print_steps)
         for sentence in record["left_out"]:
@@ -200,6 +239,7 @@ def evaluate(model, embeddings, benchmark, trained, csv_file, output, no_lexical
     from hybridkit.corpora import catalogue
     from hybridkit.params import Parameters
 
+    _check_places(csv_file, output)
     data = catalogue.benchmark(benchmark, Parameters())
     codes = trained.split(",") if trained else None
     known = sorted({*data.languages, *data.query_languages.tolist()})
@@ -214,11 +254,11 @@ def evaluate(model, embeddings, benchmark, trained, csv_file, output, no_lexical
         from hybridkit.evaluation import evaluate_model
 
         gold = evaluate_model(model, data)
+    click.echo(comparison.evaluation_markdown(gold, codes))
     if output:
         gold.save(output)
     if csv_file:
         _write_csv(csv_file, metrics.table(gold))
-    click.echo(comparison.evaluation_markdown(gold, codes))
     if not no_lexical:
         click.echo(comparison.evaluation_markdown(comparison.lexical_baseline(data), codes))
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from hybridkit import metrics, paths, runs
 from hybridkit.corpora.benchmark import Benchmark
-from hybridkit.errors import KitError
+from hybridkit.errors import KitError, KitWarning
 from hybridkit.params import Parameters, mixture_order
 from hybridkit.ranks import GoldRanks
 
@@ -60,15 +60,34 @@ def figures_of(finished: Iterable[tuple[Path, dict]]) -> pd.DataFrame:
         try:
             parameters = Parameters(**manifest["parameters"])
             settings = settings_key(parameters, manifest)
-        except (ValidationError, KeyError):
-            warnings.warn(f"{folder} was made by another version of the kit and is left out.", stacklevel=2)
+        except (ValidationError, KeyError, TypeError):
+            told = f"{folder} was made by another version of the kit, or its manifest is damaged; it is left out."
+            warnings.warn(told, KitWarning, stacklevel=2)
             continue
-        measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        rows += rows_of(parameters, measured, settings)
+        try:
+            rows += list(rows_of(parameters, _measured(folder, manifest, parameters), settings))
+        except KitError as fault:
+            warnings.warn(f"{folder} is left out: {fault}", KitWarning, stacklevel=2)
+            continue
         if settings not in lexical:
             lexical[settings] = baseline_rows(runs.Run(parameters), settings)
     rows += [row for found in lexical.values() for row in found]
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _measured(folder: Path, manifest: dict, parameters: Parameters) -> dict:
+    """The figures of a finished run: from metrics.json, or where that is damaged from its gold ranks."""
+    try:
+        found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        if set(found) == set(manifest["benchmarks"]) and all(
+            isinstance(v, dict) for s in found.values() for v in s.values()
+        ):
+            return found
+    except (FileNotFoundError, ValueError, AttributeError, TypeError):
+        pass
+    return {
+        name: measure(GoldRanks.open(folder / "ranks" / name), parameters.languages) for name in manifest["benchmarks"]
+    }
 
 
 _FIGURE = ("benchmark", "scope", "metric", "value")
@@ -123,12 +142,19 @@ def lexical_baseline(benchmark: Benchmark) -> GoldRanks:
 
 def by_mixture(table: pd.DataFrame, metric: str, scope: str = "training languages") -> pd.DataFrame:
     """One figure by encoder, benchmark, settings and mixture: mean, standard deviation and number of seeds."""
-    part = table[(table["metric"] == metric) & (table["scope"] == scope)]
+    part = _told_apart(table[(table["metric"] == metric) & (table["scope"] == scope)])
     grouped = part.groupby(["encoder", "benchmark", "settings", "mixture"], dropna=False)["value"]
     found = grouped.agg(mean="mean", deviation="std", seeds="count").reset_index()
     return found.sort_values("mixture", key=lambda names: names.map(mixture_order), kind="stable").reset_index(
         drop=True
     )
+
+
+def _told_apart(table: pd.DataFrame) -> pd.DataFrame:
+    """The same rows; a mixture's name that stands for several triples of weights is followed by the weights."""
+    weights = table[["mono", "cross", "multi"]].map("{:g}".format).agg(" / ".join, axis=1)
+    several = weights.groupby(table["mixture"]).transform("nunique") > 1
+    return table.assign(mixture=table["mixture"].where(~several, table["mixture"] + " (" + weights + ")"))
 
 
 def headline(table: pd.DataFrame, scope: str = "training languages") -> pd.DataFrame:

@@ -6,7 +6,7 @@ import time
 
 from filelock import FileLock, Timeout
 
-from hybridkit import paths, runs
+from hybridkit import params, paths, runs
 from hybridkit.errors import KitError
 from hybridkit.sweep import Outcome, progress_of
 
@@ -60,10 +60,11 @@ def status_table(profile: str | None) -> str:
     """
     lines = []
     for folder, manifest in runs.finished_runs(profile):
-        seconds = sum(cost["seconds"] for cost in manifest["notebooks"].values())
-        lines.append(f"finished  {folder.relative_to(paths.outputs())}  ({seconds:.0f} s, {manifest['finished']})")
+        seconds = sum(cost["seconds"] for cost in manifest.get("notebooks", {}).values())
+        lines.append(f"finished  {folder.relative_to(paths.outputs())}  ({seconds:.0f} s, {manifest.get('finished')})")
     for folder in sorted(paths.outputs().glob(f"{profile or '*'}/.staging/{'[0-9a-f]' * 16}/")):
-        lines.append(f"{_state_of(folder):8}  {folder.relative_to(paths.outputs())}  {_doing(folder)}")
+        state = f"{_state_of(folder):8}  {folder.relative_to(paths.outputs())}"
+        lines.append("  ".join(filter(None, [state, _which(folder), _doing(folder)])))
     return "\n".join(lines) or "No runs yet; start with `hybridkit sweep`."
 
 
@@ -83,11 +84,19 @@ def _doing(folder) -> str:
     for name in ("failure.json", "progress.json"):
         try:
             told = json.loads((folder / name).read_text())
-        except (FileNotFoundError, ValueError):
+            step = f" step {told['step']} of {told['steps']}" if "step" in told else ""
+            return told.get("message") or told["notebook"] + step
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             continue
-        step = f" step {told['step']} of {told['steps']}" if "step" in told else ""
-        return told.get("message") or told["notebook"] + step
     return ""
+
+
+def _which(folder) -> str:
+    """Which run works in a staging folder; "" where it does not say."""
+    try:
+        return runs.Run(params.load([folder / "params.yaml"])).title
+    except KitError:
+        return ""
 
 
 def catalogue_table() -> str:

@@ -63,10 +63,10 @@ def load(name: str):
         return SentenceTransformer(name, device=device(), similarity_fn_name="cosine", trust_remote_code=False)
     except Exception as fault:  # the libraries raise whatever their downloader or parser raised
         reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
-        raise KitError(
-            f"The model {name} cannot be loaded ({reason.rstrip('.')}); give a folder with a sentence-transformers "
-            "or Hugging Face model, or an id while the model hub can be reached."
-        ) from fault
+        mend = "give a folder with a model, or an id while the model hub can be reached"
+        if folder.is_dir():
+            mend = "delete the folder, if a run or the kit's cache made it, and run the same command again, or give another"
+        raise KitError(f"The model {name} cannot be loaded ({reason.rstrip('.')}); {mend}.") from fault
 
 
 @contextmanager
@@ -95,10 +95,12 @@ def device() -> str:
 
 def _quiet() -> None:
     """No bars and no reports of the library: a notebook shows what the lesson is about."""
+    from huggingface_hub.utils import logging as hub
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    hub.set_verbosity_error()  # else every attempt to reach a hub that cannot be reached is told
 
 
 def _check_folder(folder: Path) -> None:

@@ -1,4 +1,8 @@
-"""The one exception that is meant for the reader: a sentence that says what is wrong and how to mend it."""
+"""What is meant for the reader: a sentence that says what is wrong and how to mend it, or what was left out."""
+
+
+class KitWarning(UserWarning):
+    """Something that was left out, told in one sentence; the command line prints it as a note."""
 
 
 class KitError(Exception):

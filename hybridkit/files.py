@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from hybridkit import paths
 from hybridkit.errors import KitError
 
 
@@ -29,12 +30,17 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.replace(stage, path)
     except OSError as error:
         reason = error.strerror or error
-        raise KitError(
-            f"{path} cannot be written ({reason}): free the place, or name another folder "
-            "(HYBRIDKIT_OUTPUTS is where results go)."
-        ) from error
+        raise KitError(f"{path} cannot be written ({reason}): free the place, or {_elsewhere(path)}.") from error
     finally:
         remove(stage)
+
+
+def _elsewhere(path: Path) -> str:
+    """How to have a path somewhere else."""
+    for variable, folder in (("HYBRIDKIT_CACHE", paths.cache()), ("HYBRIDKIT_OUTPUTS", paths.outputs())):
+        if path.absolute().is_relative_to(folder):
+            return f"set {variable} to another folder"
+    return "name another place"
 
 
 @contextmanager

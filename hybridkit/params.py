@@ -66,7 +66,7 @@ class Parameters(BaseModel):
     dataset_temperature: float = Field(1.0, gt=0, description="1 draws datasets by size; higher is more even")
     cross_pairs: Literal["example", "batch"] = Field("example", description="a language pair per example or batch")
     batch_size: int = Field(64, ge=1, description="examples in a batch")
-    steps: int = Field(400, ge=1, description="updates of the weights")
+    steps: int = Field(400, ge=1, le=1_000_000, description="updates of the weights")
     gradient_accumulation: int = Field(1, ge=1, description="batches summed for one update")
     learning_rate: float = Field(2e-3, gt=0, description="highest rate; in YAML always with a point: 1.0e-3")
     warmup_fraction: float = Field(0.1, ge=0, le=1, description="share of the steps in which the rate rises")
@@ -342,7 +342,11 @@ def for_run(
     profile: str = "tiny", mixture: str = "hybrid-0.50", seed: int = 0, overrides: Mapping[str, object] | None = None
 ) -> Parameters:
     """The parameters of one run of a sweep: a profile's file, a mixture's file, a seed, overrides."""
-    return load([profile_file(profile), mixture_file(mixture)], {"seed": seed, **(overrides or {})})
+    file = mixture_file(mixture)
+    found = load([profile_file(profile), file], {"seed": seed, **(overrides or {})})
+    if found.mixture != mixture and "mixture" not in (overrides or {}):
+        raise KitError(f'{file} names its mixture {found.mixture!r}; write mixture: "{mixture}" in it, as the file is called.')
+    return found
 
 
 def from_notebook(namespace: Mapping[str, object]) -> Parameters:

@@ -28,6 +28,7 @@ MEMORY = 256 * 2**20
 #: Scores are sorted in runs of this length, which NumPy's vectorised sort keeps in registers: measured five times as
 #: fast per score as runs of a thousand on one processor, and no slower on others.
 RUN = 512
+_FILES = {"queries.parquet", "golds.parquet", "about.json"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,12 @@ class GoldRanks:
         return float(self.tied.any(axis=1).mean())
 
     def save(self, folder: str | Path) -> Path:
-        """Write queries.parquet, golds.parquet and about.json; the folder appears whole or stays as it was."""
+        """Write queries.parquet, golds.parquet and about.json; the folder appears whole or stays as it was.
+
+        Raises KitError for a folder that holds anything else, which would be lost.
+        """
+        folder = Path(folder).absolute()
+        check_replaceable(folder)
         queries = {"id": self.query_ids, "language": self.query_languages, "question": self.questions}
         golds = {"query": self.gold_query, "language": self.gold_language, "candidate": self.gold_candidate}
         for name, counts in (("above", self.above), ("tied", self.tied)):
@@ -92,7 +98,6 @@ class GoldRanks:
             "system": self.system,
             "pools": {language: int(size) for language, size in zip(self.pools, self.pool_sizes)},
         }
-        folder = Path(folder).absolute()
         with written_whole(folder) as stage:
             stage.mkdir()
             _write_table(queries, stage / "queries.parquet")
@@ -128,6 +133,12 @@ class GoldRanks:
             raise KitError(
                 f"{folder} holds no readable gold ranks ({error}); evaluate again to write them anew."
             ) from error
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raise KitError where gold ranks cannot be written without losing something else."""
+    if folder.exists() and (not folder.is_dir() or not {path.name for path in folder.iterdir()} <= _FILES):
+        raise KitError(f"{folder} holds something else than gold ranks, which would be lost: name a new folder.")
 
 
 def _write_table(columns: dict[str, np.ndarray], path: Path) -> None:
@@ -458,10 +469,13 @@ def load_embeddings(folder: str | Path, benchmark: "Benchmark") -> tuple[np.ndar
         path = Path(folder) / f"{what}.npy"
         try:
             vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            raise KitError(f"{path} is not there: write one row a text to it with numpy.save.") from None
         except (OSError, ValueError, EOFError) as error:
-            raise KitError(
-                f"{path} cannot be read as embeddings ({error}): write an array of floats with numpy.save."
-            ) from error
+            reason = str(error).split(". ")[0] if "pickle" not in str(error) else "it is no array of numbers"
+            raise KitError(f"{path} cannot be read as embeddings ({reason}): write floats with numpy.save.") from error
+        if not isinstance(vectors, np.ndarray):
+            raise KitError(f"{path} is an archive of several arrays: write one array of floats with numpy.save.")
         _check_shape(vectors, what, expected, benchmark)
         found.append(vectors)
     _check_dimensions(*found)

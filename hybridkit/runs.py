@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -19,9 +20,9 @@ from pathlib import Path
 
 from hybridkit import __version__, encoders, paths
 from hybridkit.corpora import catalogue
-from hybridkit.errors import KitError
+from hybridkit.errors import KitError, KitWarning
 from hybridkit.files import write_text
-from hybridkit.params import Parameters
+from hybridkit.params import Parameters, to_yaml
 from hybridkit.params import from_notebook as parameters_of_notebook
 
 MANIFEST = "manifest.json"
@@ -105,6 +106,20 @@ class Run:
 
         return BatchPlan.from_parameters(self.parameters, self.datasets)
 
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Keep beside the work which run it is, and if it fails with a KitError, why: what `hybridkit status` shows."""
+        failure = self.staging / "failure.json"
+        if not self.finished:
+            write_text(self.staging / "params.yaml", to_yaml(self.parameters))
+        failure.unlink(missing_ok=True)
+        try:
+            yield
+        except KitError as fault:
+            if not self.finished:
+                write_text(failure, json.dumps({"message": str(fault)}))
+            raise
+
     def save_plan(self, steps: int = 100) -> None:
         """Write what decides the plan, and the fingerprint of its first steps, to plan.yaml."""
         names = "seed mono cross multi languages batch_size steps gradient_accumulation dataset_temperature cross_pairs"
@@ -118,6 +133,8 @@ class Run:
     def train(self, on_step=None) -> dict:
         """Train the run's model into `folder/model`, or find it trained; see `training.train`."""
         from hybridkit.training import train
+
+        _ = self.benchmarks  # what is wrong with them is told before the training and not after it
 
         def tell(step: int, steps: int) -> None:
             if step % 20 == 0:
@@ -179,20 +196,32 @@ def from_notebook(namespace: Mapping[str, object]) -> Run:
 
 
 def read_manifest(folder: Path) -> dict | None:
-    """The manifest of a finished run, or None where there is none."""
+    """The manifest of a finished run, or None where there is none. KitError for a damaged one."""
     try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(found, dict) or not {"key", "parameters"} <= found.keys():
+            raise ValueError("key and parameters are missing")
+        return found
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as fault:
-        raise KitError(f"The manifest {folder / MANIFEST} cannot be read ({fault}); delete that folder.") from fault
+        raise KitError(
+            f"The manifest {folder / MANIFEST} is damaged ({fault}); move {folder} out of the way (its model and ranks "
+            "may still be sound), and run the same command again."
+        ) from fault
 
 
 def finished_runs(profile: str | None = None) -> Iterator[tuple[Path, dict]]:
-    """Every finished run below outputs/, as its folder and manifest, in the order of their folders."""
+    """Every finished run below outputs/, as its folder and manifest, in the order of their folders.
+
+    A run with a damaged manifest is left out with a KitWarning.
+    """
     pattern = f"{profile or '*'}/*/*/seed-*/{MANIFEST}"
     for path in sorted(paths.outputs().glob(pattern)):
-        yield path.parent, read_manifest(path.parent)
+        try:
+            yield path.parent, read_manifest(path.parent)
+        except KitError as fault:
+            warnings.warn(str(fault), KitWarning, stacklevel=2)
 
 
 def finished_like(run: Run) -> list[tuple[Path, dict]]:

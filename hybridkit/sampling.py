@@ -80,7 +80,14 @@ class BatchPlan:
 
     @classmethod
     def from_parameters(cls, parameters, datasets: Sequence[TrainingPairs]) -> "BatchPlan":
-        """The plan of a run (`params.Parameters`) over its datasets."""
+        """The plan of a run (`params.Parameters`) over its datasets. KitError for a language that no dataset has."""
+        there = sorted({code for dataset in datasets for code in dataset.languages})
+        missing = [code for code in parameters.languages if code not in there]
+        if missing:
+            raise KitError(
+                f"languages names {' '.join(missing)}, but no training data has it; "
+                f"{', '.join(parameters.training_data)} has {' '.join(there)}."
+            )
         return cls(
             datasets,
             mono=parameters.mono,
@@ -156,10 +163,11 @@ class BatchPlan:
         found = [pair for pair in pairs if self._pool(pair).size]
         if not found:
             needs = "questions and passages in two different languages" if kind == "cross" else "one language for both"
+            wanted = f" with {self.explicit_negatives} explicit negatives" if self.explicit_negatives else ""
+            mend = "set explicit_negatives to 0, " if self.explicit_negatives else ""
             raise KitError(
-                f"The mixture asks for {kind} batches (weight {self.weights[kind]:g}), which need {needs}, "
-                f"but no training data has that in {' '.join(self.languages)} "
-                f"with {self.explicit_negatives} explicit negatives; set {kind} to 0 or add languages or data."
+                f"The mixture asks for {kind} batches (weight {self.weights[kind]:g}), which need {needs}, but no training "
+                f"data has that in {' '.join(self.languages)}{wanted}; {mend}set {kind} to 0, or add languages or data."
             )
         return found
 

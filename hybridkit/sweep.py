@@ -29,7 +29,7 @@ from filelock import FileLock
 from hybridkit import paths
 from hybridkit.errors import KitError
 from hybridkit.files import remove, write_text
-from hybridkit.params import Parameters
+from hybridkit.params import Parameters, to_yaml
 from hybridkit.runs import MANIFEST, Run, encoder_label, provenance
 
 RUN_NOTEBOOKS = ("02_sampling", "03_training", "04_evaluation", "05_bias")
@@ -193,6 +193,7 @@ def execute_run(values: dict, surroundings: dict[str, str]) -> Outcome:
         if run.finished:
             return Outcome(run.title, "skipped", 0.0)
         run.staging.mkdir(exist_ok=True)
+        write_text(run.staging / "params.yaml", to_yaml(run.parameters))
         try:
             costs = {n: execute(n, run.staging / f"{n}.ipynb", run.parameters) for n in RUN_NOTEBOOKS}
             finish(run, costs)
@@ -211,10 +212,7 @@ def _told(fault: Exception) -> str:
 
 def finish(run: Run, costs: dict) -> None:
     """Write the manifest and move the run from staging into its final place, in one step."""
-    from hybridkit.params import to_yaml
-
     training = json.loads((run.staging / "training.json").read_text())
-    write_text(run.staging / "params.yaml", to_yaml(run.parameters))
     manifest = {
         "key": run.key,
         "parameters": run.parameters.model_dump(),
@@ -329,6 +327,12 @@ def sweep(runs: Sequence[Run], make_executor: Callable[[], Executor], threads: i
     """
     check_writable(paths.outputs())
     check_writable(paths.cache())
+    for notebook in (DATA_NOTEBOOK, *RUN_NOTEBOOKS, COMPARE_NOTEBOOK):
+        if not (paths.notebooks() / f"{notebook}.ipynb").is_file():
+            raise KitError(
+                f"There is no notebook {notebook}.ipynb in {paths.notebooks()}; set HYBRIDKIT_HOME to a clone of the "
+                "repository, with notebooks/ and params/."
+            )
     around = environment(threads)
     values = runs[0].parameters.model_dump()
     tasks = [
@@ -348,10 +352,9 @@ def progress_of(run: Run) -> str:
     """What a run is doing now, from what it wrote last: its notebook, and the step while it trains."""
     try:
         told = json.loads((run.staging / "progress.json").read_text())
-    except (FileNotFoundError, ValueError):
+        return told["notebook"] + (f", step {told['step']} of {told['steps']}" if "step" in told else "")
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return ""
-    step = f", step {told['step']} of {told['steps']}" if "step" in told else ""
-    return told["notebook"] + step
 
 
 def run_tasks(

@@ -1,6 +1,7 @@
 """Carry out a batch plan with the sentence-transformers trainer: one idempotent `train` for every caller."""
 
 import json
+import math
 import os
 import shutil
 import time
@@ -127,6 +128,13 @@ class _Progress(TrainerCallback):
         if self.on_step:
             self.on_step(state.global_step, state.max_steps)
 
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            raise KitError(
+                f"Training diverged: the loss is {logs['loss']} at step {state.global_step}; lower learning_rate "
+                f"({args.learning_rate:g}), or look for NaN in the weights of the encoder."
+            )
+
     def on_save(self, args, state, control, **kwargs):
         _seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
@@ -146,7 +154,8 @@ def _is_sound(checkpoint: Path, record: Path) -> bool:
 
 def usable_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
     """The newest checkpoint whose files are all as they were written, and a sentence for each that is not."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rsplit("-", 1)[1]), reverse=True)
+    found = [p for p in folder.glob("checkpoint-*") if p.name.rsplit("-", 1)[1].isdigit()]
+    found.sort(key=lambda p: int(p.name.rsplit("-", 1)[1]), reverse=True)
     spoilt = []
     for checkpoint in found:
         record = checkpoint / _CHECKED
@@ -172,13 +181,22 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "training.lock"):
         record = folder / RECORD
-        if record.exists() and (folder / "model").exists():
-            return json.loads(record.read_text())
+        if (done := _record(record)) and (folder / "model").exists():
+            return done
         with encoders.repeatable(parameters.encoder):
             done = _train(parameters, plan, folder, on_step)
         write_text(record, json.dumps(done, indent=1))
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         return done
+
+
+def _record(path: Path) -> dict | None:
+    """The record of a finished training; None where there is none, or a damaged one."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) and {"loss", "seconds", "left_out"} <= found.keys() else None
 
 
 def _train(parameters: Parameters, plan: BatchPlan, folder: Path, on_step) -> dict:
@@ -240,6 +258,7 @@ def arguments(parameters: Parameters, folder: Path) -> SentenceTransformerTraini
         save_strategy="steps" if every else "no",
         save_steps=every or 1,
         save_total_limit=2,
+        logging_nan_inf_filter=False,
         logging_steps=max(1, parameters.steps // 40),
         report_to="none",
         disable_tqdm=True,

@@ -177,6 +177,54 @@ def test_languages_of_questions_alone_may_be_named_as_trained(toy_benchmark, tmp
     assert answer.exit_code == 1 and "'fr'" in answer.output and "de en" in answer.output
 
 
+def test_results_never_replace_something_else(toy_benchmark, tmp_path, small_encoder):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("data")
+    arguments = ["evaluate", "--model", str(small_encoder), "--benchmark", str(toy_benchmark), "--no-lexical"]
+    answer = call(*arguments, "--output", str(precious))
+    assert answer.exit_code == 1 and "holds something else than gold ranks" in answer.output
+    assert (precious / "thesis.txt").read_text() == "data"
+    for _ in range(2):  # its own are replaced
+        assert call(*arguments, "--output", str(tmp_path / "new")).exit_code == 0
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(toy_benchmark, tmp_path):
+    (tmp_path / "file").write_text("")
+    arguments = ["evaluate", "--model", "no/such-model", "--benchmark", str(toy_benchmark)]
+    for option in ("--csv", "--output"):
+        answer = call(*arguments, option, str(tmp_path / "file" / "x"))
+        assert answer.exit_code == 1 and "cannot be written" in answer.output and "no/such-model" not in answer.output
+
+
+def test_an_archive_of_arrays_is_told(toy_benchmark, tmp_path):
+    np.savez(tmp_path / "both.npz", a=np.eye(6), b=np.eye(6))
+    for name in ("queries", "candidates"):
+        (tmp_path / f"{name}.npy").write_bytes((tmp_path / "both.npz").read_bytes())
+    answer = call("evaluate", "--embeddings", str(tmp_path), "--benchmark", str(toy_benchmark))
+    assert answer.exit_code == 1 and "is an archive of several arrays" in answer.output
+
+
+def test_unknown_profiles_are_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path))
+    for command in ("status", "compare", "sweep"):
+        for name in ("tinny", "/etc", "../.."):
+            answer = call(command, "--profile", name)
+            assert answer.exit_code == 1 and "is none of the profiles" in answer.output, (command, name, answer.output)
+
+
+def test_a_faulty_benchmark_is_told_before_the_training(toy_benchmark, tmp_path, small_encoder, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / "outputs"))
+    monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path / "cache"))
+    with (toy_benchmark / "relevance.jsonl").open("a") as file:
+        file.write('{"query": "en:0", "candidate": "en:9"}\n')
+    settings = ["museum_exhibits=100", "steps=2", f'benchmarks=["{toy_benchmark}"]']
+    answer = call("train", "--encoder", str(small_encoder), *(part for one in settings for part in ("--set", one)))
+    assert answer.exit_code == 1 and "unknown candidate" in answer.output and "step" not in answer.output
+    (line,) = call("status").output.splitlines()
+    assert line.startswith("failed") and "hybrid-0.50 seed 0" in line and "unknown candidate" in line
+
+
 def test_audit_finds_what_is_shared(toy_benchmark, tmp_path, monkeypatch):
     monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path / "cache"))
     line = {"id": "a", "query": {"en": "Red  house"}, "positive": {"en": "something else"}}

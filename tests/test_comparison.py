@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pandas as pd
+import pandas as pd
 import pytest
 
 from hybridkit import comparison, figures, metrics, reference, runs
 from hybridkit.corpora import museum
-from hybridkit.errors import KitError
+from hybridkit.errors import KitError, KitWarning
 from hybridkit.params import Parameters, for_run
 from hybridkit.ranks import gold_ranks
 
@@ -164,6 +165,32 @@ def test_run_without_a_model_shows_the_reference(tmp_path, monkeypatch):
     monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path))
     gold, own, told = reference.of_run(runs.Run(for_run("tiny", "mono")))
     assert not own and "reference run mono" in told and (gold.above == reference.gold_ranks("mono").above).all()
+
+
+def test_one_damaged_run_does_not_stop_the_others(outputs):
+    folder = outputs / "tiny" / "tiny-mlm"
+    (folder / "mono" / "seed-0" / "metrics.json").write_text('{"museum": {"train')
+    (folder / "mono" / "seed-1" / runs.MANIFEST).write_text("{}")
+    with pytest.warns(KitWarning) as told:
+        found = comparison.collect("tiny")
+    assert set(found["mixture"]) == {"cross", "none"}
+    assert any("seed-0 is left out" in str(w.message) for w in told) and any("is damaged" in str(w.message) for w in told)
+
+
+def test_damaged_figures_are_computed_again_from_the_ranks(outputs, gold):
+    folder = outputs / "tiny" / "tiny-mlm" / "mono" / "seed-0"
+    before = comparison.collect("tiny")
+    gold.save(folder / "ranks" / "museum")
+    (folder / "metrics.json").write_text('{"museum": 3}')
+    pd.testing.assert_frame_equal(comparison.collect("tiny"), before)
+
+
+def test_one_name_for_two_triples_of_weights_is_told_apart(outputs):
+    table = comparison.collect("tiny")
+    table.loc[(table["mixture"] == "mono") & (table["seed"] == 1), ["mono", "cross"]] = 0.2, 0.8
+    found = comparison.by_mixture(table, "monolingual mAP").query("encoder == 'tiny-mlm'")
+    assert sorted(found["mixture"]) == ["cross", "mono (0.2 / 0.8 / 0)", "mono (1 / 0 / 0)"]
+    assert dict(zip(found["mixture"], found["seeds"]))["cross"] == 2
 
 
 def test_every_picture_tells_what_it_shows(gold, benchmark):

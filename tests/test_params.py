@@ -60,7 +60,7 @@ def settings_of():
         "languages": st.lists(st.sampled_from([*languages.LANGUAGES, "no"]), min_size=2, unique=True),
         "encoder": text, "training_data": names, "benchmarks": names, "museum_exhibits": st.integers(100, 50_000),
         "museum_evaluation_exhibits": st.integers(20, 50_000), "dataset_temperature": positive,
-        "cross_pairs": st.sampled_from(["example", "batch"]), "batch_size": st.integers(1), "steps": st.integers(1),
+        "cross_pairs": st.sampled_from(["example", "batch"]), "batch_size": st.integers(1), "steps": st.integers(1, 10**6),
         "gradient_accumulation": st.integers(1), "learning_rate": positive, "warmup_fraction": st.floats(0, 1),
         "weight_decay": st.floats(0, 1e9), "max_length": st.integers(4),
         "loss": st.sampled_from(["in-batch", "equation-1"]), "temperature": positive,
@@ -199,7 +199,7 @@ def test_what_the_kit_accepts_papermill_reads_alike(tmp_path_factory, name, text
         ("no: 5", ["no was given, which is no parameter"]),
         ("learning_rate: '0.5'", ["the text '0.5'", "write 0.5 without quotes"]),
         ("steps: 1000.0", ["steps is 1000.0", "a whole number", "write 1000."]),
-        ("steps: 0", ["steps is 0, but must be a whole number at least 1, such as steps: 400."]),
+        ("steps: 0", ["steps is 0, but must be a whole number at least 1 and at most 1000000, such as steps: 400."]),
         ("steps: true", ["steps is True", "a whole number"]),
         ("steps:", ["steps is empty", "a whole number"]),
         ("seed: -1", ["seed is -1", "at least 0 and at most 4294967295"]),
@@ -472,3 +472,14 @@ def test_equal_settings_are_equal_keys(one, other):
 def test_importing_it_brings_no_heavy_library():
     code = "import sys, hybridkit.params; print({'torch', 'numpy', 'pandas', 'papermill'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_a_mixture_file_must_bear_its_own_name(tmp_path, monkeypatch):
+    import shutil
+
+    shutil.copytree(paths.params(), tmp_path / "params")
+    (tmp_path / "params" / "mixtures" / "mine.yaml").write_text("mono: 0.2\ncross: 0.8\nmulti: 0.0\n")
+    monkeypatch.setenv("HYBRIDKIT_HOME", str(tmp_path))
+    with pytest.raises(KitError, match="mine.yaml names its mixture 'hybrid-0.50'; write mixture: \"mine\""):
+        for_run("tiny", "mine")
+    assert for_run("tiny", "mine", overrides={"mixture": "other"}).mixture == "other"

@@ -116,6 +116,30 @@ def test_kill_between_model_and_record_is_mended(data, tmp_path, small_encoder):
     assert same(before, weights(tmp_path / "run"))
 
 
+@pytest.mark.parametrize("damage", ['{"loss": [[1', "{}", "[]"])
+def test_damaged_record_is_made_anew(data, tmp_path, small_encoder, damage):
+    record = run(data, tmp_path / "run", small_encoder, steps=2)
+    (tmp_path / "run" / "training.json").write_text(damage)
+    again = run(data, tmp_path / "run", small_encoder, steps=2)
+    assert again["loss"] == record["loss"]
+
+
+def test_diverged_training_is_told_and_leaves_no_model(data, tmp_path, small_encoder):
+    with pytest.raises(KitError, match="Training diverged: the loss is .* lower learning_rate .1e.30"):
+        run(data, tmp_path / "run", small_encoder, learning_rate=1e30)
+    assert not (tmp_path / "run" / "model").exists() and not (tmp_path / "run" / "training.json").exists()
+
+
+def test_a_folder_of_ones_own_among_the_checkpoints_is_let_be(data, tmp_path, small_encoder):
+    (tmp_path / "cut" / "checkpoints" / "checkpoint-old").mkdir(parents=True)
+    assert usable_checkpoint(tmp_path / "cut" / "checkpoints") == (None, [])
+
+
+def test_a_language_that_no_data_has_is_told(data, tmp_path, small_encoder):
+    with pytest.raises(KitError, match="languages names gr, but no training data has it; museum has ar de el"):
+        run(data, tmp_path / "run", small_encoder, languages=["en", "gr"])
+
+
 def test_batches_merged_over_gpus_are_refused(data, tmp_path, small_encoder):
     parameters = settings(small_encoder)
     plan = BatchPlan.from_parameters(parameters, [data])

@@ -128,10 +128,11 @@ def open_arrow(path: str | Path) -> pa.RecordBatch:
         batch.validate()
         return batch
     except FileNotFoundError:
-        raise KitError(f"{path} does not exist: build the data again.") from None
+        raise KitError(f"{path} does not exist: delete the folder around it and run the same command again.") from None
     except (pa.ArrowException, OSError) as error:
         raise KitError(
-            f"{path} is no complete Arrow file ({str(error).splitlines()[0]}): delete it and build the data again."
+            f"{path} is no complete Arrow file ({str(error).splitlines()[0]}): delete the folder around it and run the "
+            "same command again."
         ) from error
 
 
