@@ -1,6 +1,7 @@
 """Runs side by side: tables, scopes, the baseline, the reference runs and the figures' texts."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -150,6 +151,25 @@ def test_reference_shows_the_effect():
     assert mono["hybrid-0.50"] >= 0.95 * mono["mono"] and mono["hybrid-0.50"] > mono["cross"]
     assert multi["hybrid-0.50"] > max(multi["mono"], multi["cross"])
     assert distance["hybrid-0.50"] <= distance["mono"] / 10
+
+
+def test_tables_of_the_readme_are_the_reference():
+    """Every row of figures in the README, as printed there."""
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    tests = {"warmed up on translations": ("tiny-aligned", "tiny profile"), "1,200 steps": ("tiny-mlm", "1,200 steps")}
+    tests |= {"rising over half": ("tiny-mlm", "slow start"), "": ("tiny-mlm", "tiny profile")}
+    checked = 0
+    for line in text[text.index("## What the museum shows") : text.index("## Real text on a laptop")].splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|") or cells[0] in ("mixture", "test") or cells[0].startswith("---"):
+            continue
+        which = next(value for words, value in tests.items() if words in (cells[0] if len(cells) == 6 else ""))
+        mixture = "none" if cells[-5].startswith("BM25") else cells[-5]
+        for metric, shown in zip(comparison.HEADLINE, cells[-4:], strict=True):
+            mean = comparison.by_mixture(reference.table(*which), metric).set_index("mixture")["mean"][mixture]
+            assert abs(float(shown.replace(",", "")) - mean) <= (0.5 if metric == "rank distance" else 0.0005), line
+            checked += 1
+    assert checked == 4 * (6 + 8)
 
 
 def test_reference_has_every_variant():
