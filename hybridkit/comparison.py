@@ -188,7 +188,9 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 def _lines(table: pd.DataFrame) -> list[str]:
     rows = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False)]
-    return ["| " + " | ".join("–" if isinstance(v, float) and np.isnan(v) else str(v) for v in row) + " |" for row in rows]
+    return [
+        "| " + " | ".join("–" if isinstance(v, float) and np.isnan(v) else str(v) for v in row) + " |" for row in rows
+    ]
 
 
 def evaluation_markdown(gold: GoldRanks, trained: Sequence[str] | None = None) -> str:

@@ -345,7 +345,9 @@ def for_run(
     file = mixture_file(mixture)
     found = load([profile_file(profile), file], {"seed": seed, **(overrides or {})})
     if found.mixture != mixture and "mixture" not in (overrides or {}):
-        raise KitError(f'{file} names its mixture {found.mixture!r}; write mixture: "{mixture}" in it, as the file is called.')
+        raise KitError(
+            f'{file} names its mixture {found.mixture!r}; write mixture: "{mixture}" in it, as the file is called.'
+        )
     return found
 
 

@@ -299,12 +299,18 @@ def local_executor(jobs: int) -> Executor:
 
 
 def _stop_children() -> None:
-    """End worker processes and their kernels, for a sweep that is interrupted."""
+    """End worker processes and their kernels, for a sweep that is interrupted.
+
+    A worker that is in a notebook takes a polite request as a wish to shut down its kernel, which can last.
+    """
     import psutil
 
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            child.terminate()
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        children = psutil.Process().children(recursive=True)
+        for child in children:
+            with suppress(psutil.Error):
+                end(child)
+        psutil.wait_procs(children, timeout=3)
 
 
 def cluster_executor(address: str) -> Executor:

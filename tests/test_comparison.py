@@ -194,7 +194,9 @@ def test_one_damaged_run_does_not_stop_the_others(outputs):
     with pytest.warns(KitWarning) as told:
         found = comparison.collect("tiny")
     assert set(found["mixture"]) == {"cross", "none"}
-    assert any("seed-0 is left out" in str(w.message) for w in told) and any("is damaged" in str(w.message) for w in told)
+    assert any("seed-0 is left out" in str(w.message) for w in told) and any(
+        "is damaged" in str(w.message) for w in told
+    )
 
 
 def test_damaged_figures_are_computed_again_from_the_ranks(outputs, gold):

@@ -280,10 +280,10 @@ class TestTrainingPairs:
         path = tmp_path / "pairs" / name
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
-        with pytest.raises(KitError, match="build"):
+        with pytest.raises(KitError, match="run the same command again"):
             TrainingPairs.open(tmp_path / "pairs")
         path.unlink()
-        with pytest.raises(KitError, match="build"):
+        with pytest.raises(KitError, match="run the same command again"):
             TrainingPairs.open(tmp_path / "pairs")
 
     def test_an_altered_text_is_found(self, tmp_path):

@@ -122,7 +122,7 @@ class TrainingPairs:
             told = {key: about[key] for key in ("name", "licence", "fingerprint")}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise KitError(
-                f"{folder} holds no complete training pairs (about.json: {error}): delete it and build them again."
+                f"{folder} holds no complete training pairs (about.json: {error}): delete it and run the same command again."
             ) from error
         joins = open_arrow(folder / "pairs.arrow")
         if joins.schema.names != ["query", "positive", "negatives"]:

@@ -100,7 +100,7 @@ class TextStore:
         """Open a store memory-mapped. Raises KitError where the file is missing, cut short or something else."""
         batch = open_arrow(path)
         if batch.schema.names[:1] != [_IDS] or any(kind != pa.large_string() for kind in batch.schema.types):
-            raise KitError(f"{path} is an Arrow file but no text store: delete it and build the data again.")
+            raise KitError(f"{path} is an Arrow file but no text store: delete it and run the same command again.")
         return cls(batch, Path(path))
 
     def update_hash(self, digest: "hashlib._Hash") -> None:
