@@ -126,7 +126,7 @@ class TrainingPairs:
             ) from error
         joins = open_arrow(folder / "pairs.arrow")
         if joins.schema.names != ["query", "positive", "negatives"]:
-            raise KitError(f"{folder / 'pairs.arrow'} holds no training pairs: delete {folder} and build them again.")
+            raise KitError(f"{folder / 'pairs.arrow'} holds no training pairs: delete {folder} and run the same command again.")
         negatives = joins.column("negatives")
         pairs = cls(
             **told,
