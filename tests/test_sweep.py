@@ -160,6 +160,8 @@ def test_interrupted_sweep_stops_at_once_and_goes_on(kit):
     process = subprocess.Popen(
         command("--mixtures", "mono,cross,multi", "--jobs", "1"),
         start_new_session=True,
+        # Tests that a shell runs in the background inherit that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stderr=subprocess.PIPE,
         text=True,
     )
