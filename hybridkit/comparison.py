@@ -27,7 +27,7 @@ BASELINE = "BM25"
 
 def scopes(gold: GoldRanks, trained: Sequence[str]) -> dict[str, list[str]]:
     """The languages of each scope that the benchmark has, of queries or candidates; one without candidates is left out."""
-    known = sorted({*gold.pools, *gold.query_languages.tolist()})
+    known = gold.languages
     found = {
         "training languages": [code for code in known if code in trained],
         "all languages": known,

@@ -11,3 +11,9 @@ class KitError(Exception):
     The message names the value that was read, what was expected and how to mend it.
     The command line prints it without a traceback and exits with status 1.
     """
+
+
+def in_a_line(fault: Exception) -> str:
+    """A fault in one line: a KitError's own sentence, else its type and first line."""
+    first = (str(fault).splitlines() or [""])[0]
+    return str(fault) if isinstance(fault, KitError) else f"{type(fault).__name__}: {first}"

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -64,6 +64,11 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     elif path.exists():
         path.unlink(missing_ok=True)
+
+
+def holds_only(folder: Path, names: Collection[str]) -> bool:
+    """Whether nothing but these names is in a folder, or nothing is there at all, so that it may be replaced."""
+    return not folder.exists() or (folder.is_dir() and {path.name for path in folder.iterdir()} <= set(names))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hybridkit.errors import KitError
-from hybridkit.files import written_whole
+from hybridkit.files import holds_only, written_whole
 
 if TYPE_CHECKING:
     from hybridkit.corpora.benchmark import Benchmark
@@ -70,6 +70,11 @@ class GoldRanks:
         """Rank (golds,) of each gold among the candidates in its own language, ties as in `ranks`."""
         own = (np.arange(len(self.gold_query)), self.pool_index)
         return 1.0 + self.above[own] + self.tied[own] / 2
+
+    @property
+    def languages(self) -> list[str]:
+        """Every language of the candidates or of the queries, sorted."""
+        return sorted({*self.pools, *self.query_languages.tolist()})
 
     @property
     def pool_index(self) -> np.ndarray:
@@ -137,7 +142,7 @@ class GoldRanks:
 
 def check_replaceable(folder: Path) -> None:
     """Raise KitError where gold ranks cannot be written without losing something else."""
-    if folder.exists() and (not folder.is_dir() or not {path.name for path in folder.iterdir()} <= _FILES):
+    if not holds_only(folder, _FILES):
         raise KitError(f"{folder} holds something else than gold ranks, which would be lost: name a new folder.")
 
 
@@ -178,7 +183,7 @@ def chosen(gold: GoldRanks, languages: Sequence[str] | None) -> Chosen:
     """Restrict queries and candidates to `languages` (None: all); KitError names a language that occurs in neither."""
     if languages is None:
         return Chosen(gold.pools, int(gold.pool_sizes.sum()), slice(None))
-    known = sorted({*gold.pools, *gold.query_languages.tolist()})
+    known = gold.languages
     if isinstance(languages, str) or not set(languages) <= set(known):
         raise KitError(f"The languages {languages!r} are not all in {gold.benchmark}: list some of {', '.join(known)}.")
     pools = tuple(language for language in gold.pools if language in languages)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from hybridkit import __version__, encoders, paths
 from hybridkit.corpora import catalogue
-from hybridkit.errors import KitError, KitWarning
+from hybridkit.errors import KitError, KitWarning, in_a_line
 from hybridkit.files import write_text
 from hybridkit.params import Parameters, to_yaml
 from hybridkit.params import from_notebook as parameters_of_notebook
@@ -39,6 +39,10 @@ def encoder_label(name: str) -> str:
     return name
 
 
+def _key(parameters: Parameters, contents: list[str]) -> str:
+    return hashlib.sha256(repr((parameters.key(), contents)).encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Run:
     """One run: parameters, and everything that follows from them."""
@@ -48,10 +52,14 @@ class Run:
     @cached_property
     def key(self) -> str:
         """Sixteen hex digits over the parameters and the content of data and encoder: equal keys are equal runs."""
+        return _key(self.parameters, self.contents)
+
+    @cached_property
+    def contents(self) -> list[str]:
+        """What decides the content of the data and of the encoder: the same for every mixture and seed."""
         names = [*self.parameters.training_data, *self.parameters.benchmarks]
-        contents = [catalogue.content_key(name, self.parameters) for name in names]
-        contents.append(encoders.content_key(self.parameters.encoder))
-        return hashlib.sha256(repr((self.parameters.key(), contents)).encode()).hexdigest()[:16]
+        data = [catalogue.content_key(name, self.parameters) for name in names]
+        return [*data, encoders.content_key(self.parameters.encoder)]
 
     @property
     def profile_folder(self) -> Path:
@@ -108,16 +116,16 @@ class Run:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Keep beside the work which run it is, and if it fails with a KitError, why: what `hybridkit status` shows."""
+        """Keep beside the work which run it is, and if it fails, why: what `hybridkit status` shows."""
         failure = self.staging / "failure.json"
         if not self.finished:
             write_text(self.staging / "params.yaml", to_yaml(self.parameters))
         failure.unlink(missing_ok=True)
         try:
             yield
-        except KitError as fault:
+        except Exception as fault:
             if not self.finished:
-                write_text(failure, json.dumps({"message": str(fault)}))
+                write_text(failure, json.dumps({"message": in_a_line(fault)}))
             raise
 
     def save_plan(self, steps: int = 100) -> None:
@@ -230,7 +238,7 @@ def finished_like(run: Run) -> list[tuple[Path, dict]]:
     found = []
     for folder, manifest in finished_runs(run.parameters.profile):
         if {name: value for name, value in manifest["parameters"].items() if name not in VARIED} == wanted:
-            if Run(Parameters(**manifest["parameters"])).key == manifest["key"]:
+            if _key(Parameters(**manifest["parameters"]), run.contents) == manifest["key"]:
                 found.append((folder, manifest))
     return found
 

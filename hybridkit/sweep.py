@@ -27,9 +27,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from hybridkit import paths
-from hybridkit.errors import KitError
+from hybridkit.errors import KitError, in_a_line
 from hybridkit.files import remove, write_text
-from hybridkit.params import Parameters, to_yaml
+from hybridkit.params import Parameters
 from hybridkit.runs import MANIFEST, Run, encoder_label, provenance
 
 RUN_NOTEBOOKS = ("02_sampling", "03_training", "04_evaluation", "05_bias")
@@ -192,22 +192,13 @@ def execute_run(values: dict, surroundings: dict[str, str]) -> Outcome:
     with FileLock(run.lock):
         if run.finished:
             return Outcome(run.title, "skipped", 0.0)
-        run.staging.mkdir(exist_ok=True)
-        write_text(run.staging / "params.yaml", to_yaml(run.parameters))
         try:
-            costs = {n: execute(n, run.staging / f"{n}.ipynb", run.parameters) for n in RUN_NOTEBOOKS}
-            finish(run, costs)
+            with run.noted():
+                costs = {n: execute(n, run.staging / f"{n}.ipynb", run.parameters) for n in RUN_NOTEBOOKS}
+                finish(run, costs)
         except Exception as fault:
-            message = _told(fault)
-            write_text(run.staging / "failure.json", json.dumps({"message": message}))
-            return Outcome(run.title, "failed", time.perf_counter() - started, message)
+            return Outcome(run.title, "failed", time.perf_counter() - started, in_a_line(fault))
     return Outcome(run.title, "finished", time.perf_counter() - started)
-
-
-def _told(fault: Exception) -> str:
-    """A fault in one line: a KitError's own sentence, else its type and first line."""
-    first = (str(fault).splitlines() or [""])[0]
-    return str(fault) if isinstance(fault, KitError) else f"{type(fault).__name__}: {first}"
 
 
 def finish(run: Run, costs: dict) -> None:
@@ -247,7 +238,7 @@ def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:
         if run.parameters.encoder in TINY:
             tiny_folder(run.parameters.encoder)
     except Exception as fault:
-        return Outcome(name, "failed", time.perf_counter() - started, _told(fault))
+        return Outcome(name, "failed", time.perf_counter() - started, in_a_line(fault))
     return Outcome(name, "finished", time.perf_counter() - started)
 
 
@@ -266,7 +257,7 @@ def execute_single(notebook: str, values: dict, surroundings: dict[str, str]) ->
             os.replace(work / output.name, output)
             shutil.rmtree(work)
     except Exception as fault:
-        return Outcome(notebook, "failed", time.perf_counter() - started, _told(fault))
+        return Outcome(notebook, "failed", time.perf_counter() - started, in_a_line(fault))
     return Outcome(notebook, "finished", time.perf_counter() - started)
 
 
@@ -412,6 +403,6 @@ def _collect(futures: dict, outcomes: dict[str, Outcome], report: Callable) -> N
             except Exception as fault:
                 if type(fault).__name__ == "KilledWorker":
                     continue
-                outcome = Outcome(name, "failed", 0.0, _told(fault))
+                outcome = Outcome(name, "failed", 0.0, in_a_line(fault))
             outcomes[name] = outcome
             report(name, outcome)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from hybridkit.corpora.stores import TextStore, open_arrow
 from hybridkit.errors import KitError
-from hybridkit.files import written_whole
+from hybridkit.files import holds_only, written_whole
 
 _FORMAT = 1
 _FILES = {"queries.arrow", "passages.arrow", "pairs.arrow", "about.json"}
@@ -88,7 +88,7 @@ class TrainingPairs:
         if not folder.exists():
             return False
         # Only a folder of pairs may be replaced, whole or damaged.
-        if not folder.is_dir() or not {path.name for path in folder.iterdir()} <= _FILES:
+        if not holds_only(folder, _FILES):
             raise KitError(f"{folder} exists and holds no training pairs: name another folder.")
         try:
             return TrainingPairs.open(folder)._about() == self._about()
@@ -126,7 +126,9 @@ class TrainingPairs:
             ) from error
         joins = open_arrow(folder / "pairs.arrow")
         if joins.schema.names != ["query", "positive", "negatives"]:
-            raise KitError(f"{folder / 'pairs.arrow'} holds no training pairs: delete {folder} and run the same command again.")
+            raise KitError(
+                f"{folder / 'pairs.arrow'} holds no training pairs: delete {folder} and run the same command again."
+            )
         negatives = joins.column("negatives")
         pairs = cls(
             **told,
