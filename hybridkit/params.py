@@ -65,12 +65,20 @@ class Parameters(BaseModel):
     museum_evaluation_exhibits: int = Field(200, ge=20, le=50_000, description="exhibits never seen in training")
     dataset_temperature: float = Field(1.0, gt=0, description="1 draws datasets by size; higher is more even")
     cross_pairs: Literal["example", "batch"] = Field("example", description="a language pair per example or batch")
+    max_rows: int = Field(0, ge=0, description="rows of each training source; 0 for all")
+    contamination_limit: float = Field(
+        0.05, ge=0, le=1, description="share of a benchmark in training that stops a run"
+    )
     batch_size: int = Field(64, ge=1, description="examples in a batch")
     steps: int = Field(400, ge=1, le=1_000_000, description="updates of the weights")
     gradient_accumulation: int = Field(1, ge=1, description="batches summed for one update")
     learning_rate: float = Field(2e-3, gt=0, description="highest rate; in YAML always with a point: 1.0e-3")
     warmup_fraction: float = Field(0.1, ge=0, le=1, description="share of the steps in which the rate rises")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="of the rate after its rise: linear, cosine or constant"
+    )
     weight_decay: float = Field(0.01, ge=0, description="of AdamW")
+    pooling: Literal["mean", "cls"] = Field("mean", description="mean or cls, for an encoder that has none")
     max_length: int = Field(48, ge=4, description="tokens of a text; the rest is cut off")
     loss: Literal["in-batch", "equation-1"] = Field("in-batch", description="in-batch or equation-1 (of the paper)")
     temperature: float = Field(0.05, gt=0, description="scores are divided by it; equation-1 has none")
@@ -78,10 +86,19 @@ class Parameters(BaseModel):
         "query-to-passage", description="query-to-passage or symmetric"
     )
     explicit_negatives: int = Field(1, ge=0, description="hard negatives of each example")
+    missing_negatives: Literal["leave-out", "random"] = Field(
+        "leave-out", description="rows with too few: leave-out, or fill up at random"
+    )
+    negative_language: Literal["positive", "any"] = Field("positive", description="that of the positive, or any")
     query_prefix: str = Field("Query: ", description="put before every query")
     passage_prefix: str = Field("Passage: ", description="put before every passage")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of training: float32 or bfloat16")
+    cached_texts: int = Field(0, ge=0, description="texts at a time in the cached loss; 0 for the plain loss")
+    gradient_checkpointing: bool = Field(False, description="compute activations twice, to save memory")
     checkpoint_every: int = Field(100, ge=0, description="steps between checkpoints; 0 for none")
+    validation_data: str = Field("", description="for early stopping: a catalogue name or a JSONL file")
+    validate_every: int = Field(0, ge=0, description="steps between validations; 0 for none")
+    patience: int = Field(0, ge=0, description="validations without a gain until training stops; 0 for never")
 
     @model_validator(mode="after")
     def _agree(self) -> "Parameters":
@@ -92,12 +109,18 @@ class Parameters(BaseModel):
     def key(self) -> str:
         """16 hex digits that are the same for equal settings; the names `profile` and `mixture` do not count."""
         settings = self.model_dump(exclude={"profile", "mixture"})
+        # What was added later counts where it is used, so that runs made before it are found again.
+        settings = {name: value for name, value in settings.items() if (name, value) not in _LATER.items()}
         # Adding 0.0 turns -0.0, which equals 0.0 but is printed otherwise, into 0.0.
         settings = {name: value + 0.0 if isinstance(value, float) else value for name, value in settings.items()}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 _FIELDS = Parameters.model_fields
+#: Parameters added after the first runs, with the value that means what those runs did.
+_LATER = {"max_rows": 0, "contamination_limit": 0.05, "schedule": "linear", "pooling": "mean"}
+_LATER |= {"missing_negatives": "leave-out", "negative_language": "positive", "cached_texts": 0}
+_LATER |= {"gradient_checkpointing": False, "validation_data": "", "validate_every": 0, "patience": 0}
 _WEIGHTS = ("mono", "cross", "multi")
 _NOT_PARAMETERS = {"In", "Out", "exit", "quit", "get_ipython", "open", "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"}
 #: name -> (value, where it was given: "" in a notebook); and (name, or "" for none, and the sentence on its fault).
@@ -129,6 +152,30 @@ def _disagreements(parameters: Parameters) -> Iterator[tuple[set[str], str]]:
             (
                 "loss is equation-1 and explicit_negatives is 0, but the equation compares each positive with explicit "
                 "negatives; set explicit_negatives to 1 or more, or loss to in-batch."
+            ),
+        )
+    if parameters.loss == "equation-1" and parameters.cached_texts:
+        yield (
+            {"loss", "cached_texts"},
+            (
+                f"loss is equation-1 and cached_texts is {parameters.cached_texts}, but only the in-batch loss can be "
+                "cached; set cached_texts to 0, or loss to in-batch."
+            ),
+        )
+    if parameters.validate_every and not parameters.validation_data:
+        yield (
+            {"validate_every", "validation_data"},
+            (
+                f"validate_every is {parameters.validate_every}, but there is nothing to validate on; name the data in "
+                'validation_data, such as validation_data: "squadshifts", or set validate_every to 0.'
+            ),
+        )
+    if parameters.patience and not parameters.validate_every:
+        yield (
+            {"patience", "validate_every"},
+            (
+                f"patience is {parameters.patience}, but validate_every is 0, so nothing would ever be validated; set "
+                "validate_every to a number of steps, or patience to 0."
             ),
         )
 
@@ -173,7 +220,7 @@ def _layer(text: str, source: str, numbered: bool, faults: _Faults) -> _Given:
 def _misreading(name: str, text: str, theirs: object) -> str:
     """The sentence on a value whose text papermill reads otherwise than it is meant."""
     kind, text = _FIELDS[name].annotation, " ".join(text.split())
-    advice = _advice(name, text) if kind in (int, float) else f"; write it in quotes: {_yaml(text)}"
+    advice = _advice(name, text) if kind in (int, float, bool) else f"; write it in quotes: {_yaml(text)}"
     verb = "holds" if get_origin(kind) is list else "is written"
     return f"{name} {verb} {text}, which papermill reads as {_shown(theirs)}, but must be {_expected(name)}{advice}."
 
@@ -214,6 +261,8 @@ def _advice(name: str, value: object, in_notebook: bool = False) -> str:
         if any(parts):
             reading = f"YAML reads {text} as {value} in base 60, and " if counted else ""
             return f"; {reading}a ratio {text} means {_shares(parts)}"
+    if kind is bool:
+        return "; write true or false, without quotes"
     if kind not in (int, float):
         return "" if value is None or isinstance(value, (str, list, dict)) else f'; write it in quotes: "{text}"'
     try:
@@ -230,7 +279,9 @@ def _advice(name: str, value: object, in_notebook: bool = False) -> str:
 def _expected(name: str) -> str:
     """What a field takes, from its type, bounds and default."""
     kind, rules = _FIELDS[name].annotation, _FIELDS[name].metadata
-    words = {int: "a whole number", float: "a number", str: "a text"}.get(kind, "a list of texts")
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}.get(
+        kind, "a list of texts"
+    )
     if get_origin(kind) is Literal:
         words = " or ".join(get_args(kind))
     if any(getattr(rule, "pattern", None) for rule in rules):
@@ -243,7 +294,7 @@ def _expected(name: str) -> str:
 def _unknown(name: str, where: str) -> tuple[str, str]:
     """The parameter that an unknown name probably means ("" if none is near), and a sentence."""
     near = [*get_close_matches(name, _FIELDS, n=1), ""][0]
-    advice = f"perhaps {near}" if near else "the names stand in params/profiles/tiny.yaml"
+    advice = f"perhaps {near}" if near else "the names stand in docs/parameters.md"
     return near, f"{where}{name if name.isidentifier() else repr(name)} was given, which is no parameter; {advice}."
 
 
@@ -374,6 +425,8 @@ def _yaml(value: object) -> str:
     """A value as both YAML parsers read it back: text always in quotes."""
     if isinstance(value, list):
         return f"[{', '.join(map(_yaml, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         return yaml.safe_dump(value, default_style='"', allow_unicode=True, width=math.inf).removesuffix("\n")
     return _float(value) if isinstance(value, float) else str(value)
@@ -385,8 +438,11 @@ def to_yaml(parameters: Parameters) -> str:
 
 
 def notebook_cell() -> str:
-    """The source of a notebook's `parameters` cell: the defaults, which are the tiny profile, a commented line each."""
-    lines = {name: f"{name} = {json.dumps(field.default)}" for name, field in _FIELDS.items()}
+    """The source of a notebook's `parameters` cell: the defaults, which are the tiny profile, a commented line each.
+
+    What only larger runs need is left out; a run gives it to a notebook all the same.
+    """
+    lines = {name: f"{name} = {json.dumps(field.default)}" for name, field in _FIELDS.items() if name not in _LATER}
     # The list of languages is by far the longest line: its comment stands alone.
     width = max(len(line) for name, line in lines.items() if name != "languages")
     return "\n".join(f"{line:<{width}}  # {_FIELDS[name].description}" for name, line in lines.items())

@@ -18,6 +18,8 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from hybridkit import __version__, encoders, paths
 from hybridkit.corpora import catalogue
 from hybridkit.errors import KitError, KitWarning, in_a_line
@@ -237,9 +239,12 @@ def finished_like(run: Run) -> list[tuple[Path, dict]]:
     wanted = run.parameters.model_dump(exclude=VARIED)
     found = []
     for folder, manifest in finished_runs(run.parameters.profile):
-        if {name: value for name, value in manifest["parameters"].items() if name not in VARIED} == wanted:
-            if _key(Parameters(**manifest["parameters"]), run.contents) == manifest["key"]:
-                found.append((folder, manifest))
+        try:
+            parameters = Parameters(**manifest["parameters"])
+        except ValidationError:  # of another version of the kit
+            continue
+        if parameters.model_dump(exclude=VARIED) == wanted and _key(parameters, run.contents) == manifest["key"]:
+            found.append((folder, manifest))
     return found
 
 

@@ -19,6 +19,8 @@ from hybridkit.errors import KitError
 from hybridkit.params import Parameters, for_run, from_notebook, load, parse_override, to_yaml
 
 FIELDS = Parameters.model_fields
+#: What the tiny profile and the notebooks show; the rest is for larger runs.
+SHOWN = {name: field for name, field in FIELDS.items() if name not in params._LATER}
 FILES = sorted(paths.params().glob("*/*.yaml"))
 MIXTURES = {
     "mono": (1, 0, 0), "hybrid-0.75": (0.75, 0.25, 0), "hybrid-0.60": (0.6, 0.4, 0), "hybrid-0.50": (0.5, 0.5, 0),
@@ -67,6 +69,11 @@ def settings_of():
         "directions": st.sampled_from(["query-to-passage", "symmetric"]),
         "explicit_negatives": st.integers(1), "query_prefix": st.one_of(st.just(""), text), "passage_prefix": text,
         "precision": st.sampled_from(["float32", "bfloat16"]), "checkpoint_every": st.integers(0),
+        "max_rows": st.integers(0), "contamination_limit": st.floats(0, 1), "pooling": st.sampled_from(["mean", "cls"]),
+        "schedule": st.sampled_from(["linear", "cosine", "constant"]), "gradient_checkpointing": st.booleans(),
+        "missing_negatives": st.sampled_from(["leave-out", "random"]), "validation_data": text,
+        "negative_language": st.sampled_from(["positive", "any"]), "validate_every": st.integers(1),
+        "patience": st.integers(0),
     })  # fmt: skip
 
     def build(values, parts):
@@ -88,7 +95,7 @@ def test_every_file_reads_alike_under_both_parsers_and_papermill():
 
 def test_tiny_is_the_defaults_and_its_comments_are_the_descriptions():
     file = params.profile_file("tiny")
-    expected = [name for name in FIELDS if name not in ("mixture", "mono", "cross", "multi", "seed")]
+    expected = [name for name in SHOWN if name not in ("mixture", "mono", "cross", "multi", "seed")]
     assert list(kit_yaml(file)) == expected
     assert kit_yaml(file) == {name: FIELDS[name].default for name in expected}
     for line, name in zip(file.read_text("utf-8").splitlines(), expected, strict=True):
@@ -195,7 +202,7 @@ def test_what_the_kit_accepts_papermill_reads_alike(tmp_path_factory, name, text
         ("benchmarks: [0:]", ["benchmarks holds 0:, which papermill reads as {0: None}", 'write it in quotes: "0:"']),
         ("languages: [en, false]", ["languages holds False", "YAML reads no, off and false as False", '"no"']),
         ("learning_rat: 0.1", ["learning_rat was given, which is no parameter; perhaps learning_rate"]),
-        ("zzz: 0.1", ["zzz was given, which is no parameter", "params/profiles/tiny.yaml"]),
+        ("zzz: 0.1", ["zzz was given, which is no parameter", "docs/parameters.md"]),
         ("no: 5", ["no was given, which is no parameter"]),
         ("learning_rate: '0.5'", ["the text '0.5'", "write 0.5 without quotes"]),
         ("steps: 1000.0", ["steps is 1000.0", "a whole number", "write 1000."]),
@@ -358,7 +365,7 @@ def test_the_notebooks_cell_is_the_tiny_profile():
     source = params.notebook_cell()
     assert len(source.splitlines()) <= 30 and max(map(len, source.splitlines())) < 100
     assert from_notebook(run_cell(source)) == Parameters()
-    for line, (name, field) in zip(source.splitlines(), FIELDS.items(), strict=True):
+    for line, (name, field) in zip(source.splitlines(), SHOWN.items(), strict=True):
         assert line.startswith(f"{name} = ") and line.endswith(f"  # {field.description}")
     columns = [line.index("  # ") for line in source.splitlines() if not line.startswith("languages")]
     assert len(set(columns)) == 1
@@ -442,20 +449,50 @@ def test_keys_are_stable():
 
 
 CHANGED = {
-    "seed": 1, "languages": ["en", "de"], "encoder": "tiny-aligned", "training_data": ["x"], "benchmarks": ["x"],
-    "museum_exhibits": 1501, "museum_evaluation_exhibits": 201, "dataset_temperature": 2.0, "cross_pairs": "batch",
-    "batch_size": 65, "steps": 1001, "gradient_accumulation": 2, "learning_rate": 4e-3, "warmup_fraction": 0.2,
-    "weight_decay": 0.02, "max_length": 49, "loss": "equation-1", "temperature": 0.06, "directions": "symmetric",
-    "explicit_negatives": 2, "query_prefix": "Query:", "passage_prefix": "", "precision": "bfloat16",
+    "seed": 1,
+    "languages": ["en", "de"],
+    "encoder": "tiny-aligned",
+    "training_data": ["x"],
+    "benchmarks": ["x"],
+    "museum_exhibits": 1501,
+    "museum_evaluation_exhibits": 201,
+    "dataset_temperature": 2.0,
+    "cross_pairs": "batch",
+    "batch_size": 65,
+    "steps": 1001,
+    "gradient_accumulation": 2,
+    "learning_rate": 4e-3,
+    "warmup_fraction": 0.2,
+    "weight_decay": 0.02,
+    "max_length": 49,
+    "loss": "equation-1",
+    "temperature": 0.06,
+    "directions": "symmetric",
+    "explicit_negatives": 2,
+    "query_prefix": "Query:",
+    "passage_prefix": "",
+    "precision": "bfloat16",
     "checkpoint_every": 0,
-}  # fmt: skip
+    "max_rows": 10,
+    "contamination_limit": 0.5,
+    "schedule": "cosine",
+    "pooling": "cls",
+    "missing_negatives": "random",
+    "negative_language": "any",
+    "cached_texts": 8,
+    "gradient_checkpointing": True,
+    "validation_data": "x",
+    "validate_every": 5,
+    "patience": 2,
+}
+NEEDED = {"validate_every": {"validation_data": "x"}, "patience": {"validation_data": "x", "validate_every": 5}}  # fmt: skip
 
 
 def test_the_key_ignores_the_two_names_and_nothing_else():
     assert Parameters(profile="x", mixture="y").key() == Parameters().key()
     weights = [{"mono": 0.75, "cross": 0.25}, {"mono": 0.25, "multi": 0.25}, {"cross": 0.25, "multi": 0.25}]
     assert {*CHANGED, "mono", "cross", "multi", "profile", "mixture"} == set(FIELDS)
-    keys = [Parameters(**{name: value}).key() for name, value in CHANGED.items()]
+    keys = [Parameters(**{name: value, **NEEDED.get(name, {})}).key() for name, value in CHANGED.items()]
     keys += [Parameters(**changed).key() for changed in weights]
     assert len({Parameters().key(), *keys}) == len(keys) + 1
 
@@ -483,3 +520,25 @@ def test_a_mixture_file_must_bear_its_own_name(tmp_path, monkeypatch):
     with pytest.raises(KitError, match="mine.yaml names its mixture 'hybrid-0.50'; write mixture: \"mine\""):
         for_run("tiny", "mine")
     assert for_run("tiny", "mine", overrides={"mixture": "other"}).mixture == "other"
+
+
+def test_the_page_of_parameters_lists_each_with_its_default():
+    page = (paths.home() / "docs" / "parameters.md").read_text(encoding="utf-8")
+    rows = [f"| `{name}` | `{params._yaml(field.default)}` | {field.description} |" for name, field in FIELDS.items()]
+    assert [row for row in rows if row not in page] == []
+    assert sum(line.startswith("| `") for line in page.splitlines()) == len(FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("validate_every: 10", "there is nothing to validate on; name the data in validation_data"),
+        ("patience: 3", "patience is 3, but validate_every is 0"),
+        ("loss: equation-1\ncached_texts: 16", "cached_texts is 16, but only the in-batch loss can be cached"),
+        ("gradient_checkpointing: yes", "write true or false, without quotes"),
+        ("gradient_checkpointing: 1", "must be true or false"),
+    ],
+)
+def test_what_does_not_go_together(faults, text, said):
+    (sentence,) = faults(text)
+    assert said in sentence
