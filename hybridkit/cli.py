@@ -278,11 +278,12 @@ def data_list() -> None:
 
 @data.command("fetch")
 @click.argument("name")
-def data_fetch(name) -> None:
+@click.option("--accept-licence", is_flag=True, help="Record that you accept the licence of this source.")
+def data_fetch(name, accept_licence) -> None:
     """Download a source, or check the copy that is there against its checksums."""
     from hybridkit.corpora import catalogue
 
-    click.echo(catalogue.fetch(name))
+    click.echo(catalogue.fetch(name, accept_licence))
 
 
 @data.command("show")

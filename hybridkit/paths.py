@@ -40,3 +40,8 @@ def downloads() -> Path:
     May point at a read-only copy: a file that is there with the right checksum is never fetched again.
     """
     return Path(os.environ.get("HYBRIDKIT_DOWNLOADS") or cache() / "downloads").resolve()
+
+
+def lock_file() -> Path:
+    """Revisions and checksums seen at first downloads, for the user to commit (HYBRIDKIT_LOCK; default in the home)."""
+    return Path(os.environ.get("HYBRIDKIT_LOCK") or home() / "hybridkit-lock.json").resolve()

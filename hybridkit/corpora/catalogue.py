@@ -24,8 +24,9 @@ class Source:
     """One source of data as `hybridkit data list` shows it.
 
     `kind` is "training pairs", "benchmark" or both, `checksum` says how the content is verified, `loader` names the
-    module. `commit`, `url` (with the slots {commit} and {file}) and `files` (name to SHA-256 and size in bytes) are
-    there for downloaded sources only.
+    module. `commit`, `url` (with the slots {commit} and {file}), `hub` (a data set of Hugging Face) and `files` (name to
+    SHA-256 and size in bytes, or to nothing where they are locked at the first download) are there for downloaded
+    sources only. `must_accept`: whether the user must accept the licence first.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Source:
     loader: str
     commit: str = ""
     url: str = ""
+    hub: str = ""
+    must_accept: bool = False
     files: Mapping[str, Mapping[str, str | int]] = field(default_factory=dict)
 
 
@@ -116,7 +119,9 @@ def content_key(name: str, parameters: "Parameters") -> str:
 
         return museum.content_key(parameters.museum_exhibits, parameters.museum_evaluation_exhibits)
     if name in CATALOGUE:
-        return CATALOGUE[name].commit
+        from hybridkit.corpora import downloads
+
+        return downloads.revision(CATALOGUE[name])
     found = content_hash(Path(name), "*.jsonl")
     if not found:
         raise KitError(
@@ -125,18 +130,20 @@ def content_key(name: str, parameters: "Parameters") -> str:
     return found
 
 
-def fetch(name: str) -> str:
+def fetch(name: str, accept_licence: bool = False) -> str:
     """Download a source, or check the copy that is there; a sentence on what is there now."""
     if name == "museum":
         return "The museum comes with the kit; there is nothing to download."
     if name not in CATALOGUE:
         raise KitError(f'"{name}" is not in the catalogue ({", ".join(CATALOGUE)}){_nearest(name)}.')
-    from hybridkit import paths
+    from hybridkit import lock, paths
     from hybridkit.corpora import downloads
 
     source = CATALOGUE[name]
+    if accept_licence and source.must_accept:
+        lock.accept(name, source.licence)
     for file in source.files:
-        downloads.pinned(source, file)
+        downloads.file(source, file)
     return f"{name}: {len(source.files)} files with the right checksums in {paths.downloads() / name}"
 
 

@@ -1,15 +1,111 @@
-"""Files of a source in the catalogue: downloaded once from the pinned commit, checked at every use."""
+"""Files of a source in the catalogue: downloaded once, checked at every use against the kit's pins or the user's lock.
+
+A source whose commit and checksums stand in the catalogue is pinned. Any other is locked: its newest revision is
+resolved at the first download and recorded with the checksums (`hybridkit.lock`).
+"""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from hybridkit import paths
+from hybridkit import lock, paths
 from hybridkit.errors import KitError
 
 if TYPE_CHECKING:
     from hybridkit.corpora.catalogue import Source
+
+
+def file(source: "Source", name: str) -> Path:
+    """A file of a source, pinned or locked; raises KitError as `pinned` and `locked`."""
+    return pinned(source, name) if source.files[name].get("sha256") else locked(source, name)
+
+
+def check_accepted(source: "Source") -> None:
+    """Raise KitError for a source whose licence must be accepted and has not been."""
+    if source.must_accept and not lock.is_accepted(source.name):
+        raise KitError(
+            f"The licence of {source.name} ({source.licence}) has not been accepted: read it, then run "
+            f"`hybridkit data fetch {source.name} --accept-licence`, or leave {source.name} out."
+        )
+
+
+def revision(source: "Source") -> str:
+    """The revision in use: the pinned commit, or the locked one, resolved and recorded the first time.
+
+    "" for a source that has files by address alone. Raises KitError where it cannot be resolved.
+    """
+    if source.commit or not source.hub:
+        return source.commit
+
+    def newest() -> str:
+        from huggingface_hub import HfApi
+
+        with told(source.name, f"the data set {source.hub}"):
+            return HfApi().repo_info(source.hub, repo_type="dataset", timeout=10).sha
+
+    return lock.revision("datasets", source.name, newest)
+
+
+def locked(source: "Source", name: str) -> Path:
+    """A file of a source that is not pinned: from the folder of downloads if it is there, else fetched into it.
+
+    Its SHA-256 is compared with the lock file, or recorded there. Raises KitError where it differs, and where nothing
+    is there and nothing can be fetched, with the reason: no network, access not granted, a revision that is gone.
+    """
+    check_accepted(source)
+    folder = paths.downloads() / source.name
+    if not (folder / name).is_file():
+        with told(source.name, f"{name} of {source.hub or urlsplit(source.url).hostname}"):
+            _fetch(source, name, folder)
+    lock.check_file("datasets", source.name, name, folder / name)
+    return folder / name
+
+
+def _fetch(source: "Source", name: str, folder: Path) -> None:
+    if source.hub:
+        from huggingface_hub import hf_hub_download
+
+        hf_hub_download(source.hub, name, repo_type="dataset", revision=revision(source), local_dir=folder)
+    else:
+        import pooch
+
+        url = source.url.format(commit=source.commit, file=name)
+        pooch.retrieve(url, known_hash=None, fname=Path(name).name, path=(folder / name).parent, progressbar=False)
+
+
+@contextmanager
+def told(name: str, what: str) -> Iterator[None]:
+    """Turn what the libraries raise while they fetch `what` of the source or model `name` into one KitError."""
+    from huggingface_hub import errors
+    from requests.exceptions import RequestException
+
+    by_hand = f"or put a copy of the files into {paths.downloads() / name}"
+    try:
+        yield
+    except errors.GatedRepoError as fault:
+        raise KitError(
+            f"{what} is given only to those who were granted access: ask for it on its page of huggingface.co, log in "
+            f"with `hf auth login`, and run the same command again, {by_hand}."
+        ) from fault
+    except errors.RevisionNotFoundError as fault:
+        raise KitError(
+            f"{what}: the revision that {paths.lock_file()} or the catalogue names no longer exists; delete the entry "
+            f"{name} of the lock file to take the newest one, {by_hand}."
+        ) from fault
+    except (errors.RepositoryNotFoundError, errors.EntryNotFoundError) as fault:
+        if isinstance(fault, errors.LocalEntryNotFoundError):
+            raise KitError(f"{what} could not be reached: connect to the network, {by_hand}.") from fault
+        raise KitError(f"{what} does not exist there any more (or not for you): {by_hand}.") from fault
+    except (RequestException, errors.HTTPError, ConnectionError) as fault:
+        raise KitError(f"{what} could not be reached: connect to the network, {by_hand}.") from fault
+    except OSError as fault:
+        raise KitError(
+            f"{what} cannot be written to {paths.downloads()} ({fault.strerror or fault}): free some space, or set "
+            "HYBRIDKIT_DOWNLOADS to a folder with more."
+        ) from fault
 
 
 def pinned(source: "Source", name: str) -> Path:
@@ -19,6 +115,7 @@ def pinned(source: "Source", name: str) -> Path:
     KitError for a file with another checksum (which is never overwritten), and where nothing is there and nothing
     can be fetched.
     """
+    check_accepted(source)
     path, pin = paths.downloads() / source.name / name, source.files[name]
     if not path.is_file():
         _download(source, name, path)

@@ -1,0 +1,90 @@
+"""The lock file: revisions and checksums of what this kit's makers never saw, recorded at the user's first download.
+
+The user keeps hybridkit-lock.json and commits it. A later difference is an error that names both.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from hybridkit import paths
+from hybridkit.errors import KitError
+from hybridkit.files import write_text
+
+_EMPTY = {"datasets": {}, "models": {}, "accepted": {}}
+
+
+def read() -> dict:
+    """What is locked: "datasets" and "models" (by name: revision, date, files with SHA-256 and bytes), "accepted"."""
+    path = paths.lock_file()
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict) or not all(isinstance(found.get(part, {}), dict) for part in _EMPTY):
+            raise ValueError("it holds no locked revisions")
+        return _EMPTY | found
+    except FileNotFoundError:
+        return {part: {} for part in _EMPTY}
+    except ValueError as fault:
+        raise KitError(
+            f"The lock file {path} is damaged ({fault}); take it from your version control, or delete it to lock the "
+            "newest revisions anew."
+        ) from fault
+
+
+def revision(kind: str, name: str, newest: Callable[[], str]) -> str:
+    """The locked revision of a data set or model; the first time that which `newest()` resolves, recorded from then on.
+
+    `kind` is "datasets" or "models". Raises whatever `newest` raises.
+    """
+    held = read()[kind].get(name, {}).get("revision")
+    return held or _record(kind, name, {"revision": newest(), "locked": _today()})["revision"]
+
+
+def check_file(kind: str, name: str, file: str, path: Path) -> None:
+    """Compare a file with its locked SHA-256, or record it where the file is seen for the first time.
+
+    Raises KitError, naming both checksums, for a file that differs.
+    """
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    size = path.stat().st_size
+    held = read()[kind].get(name, {}).get("files", {}).get(file)
+    if held is None:
+        _record(kind, name, {"files": {file: {"sha256": found, "bytes": size}}})
+    elif held["sha256"] != found:
+        raise KitError(
+            f"{path} has the SHA-256 {found} ({size:,} bytes), but {paths.lock_file()} says {held['sha256']} "
+            f"({held['bytes']:,} bytes) for {file} of {name}: delete the file and download it again, or, if the new one "
+            f"is meant, delete the entry {name} of the lock file."
+        )
+
+
+def accept(name: str, licence: str) -> None:
+    """Record that the user accepts the licence of a source."""
+    _record("accepted", name, {"licence": licence, "accepted": _today()})
+
+
+def is_accepted(name: str) -> bool:
+    """Whether the user has accepted the licence of a source."""
+    return name in read()["accepted"]
+
+
+def _record(part: str, name: str, entry: dict) -> dict:
+    path = paths.lock_file()
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        held = read()
+        old = held[part].get(name, {})
+        # What another process has recorded in the meantime stays.
+        files = entry.get("files", {}) | old.get("files", {})
+        held[part][name] = {**entry, **old, **({"files": dict(sorted(files.items()))} if files else {})}
+        held = {key: dict(sorted(value.items())) for key, value in held.items()}
+        write_text(path, json.dumps(held, indent=1, ensure_ascii=False) + "\n")
+        return held[part][name]
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d")
