@@ -5,18 +5,23 @@ be computed alone, by any process, with the same result. The kinds of batches ar
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 import numpy as np
 
-from hybridkit.corpora.pairs import TrainingPairs, shared_groups
+from hybridkit.corpora.groups import groups_of
+from hybridkit.corpora.pairs import TrainingPairs
 from hybridkit.errors import KitError
+from hybridkit.pools import Eligible, Rows, has_any, with_text
 from hybridkit.streams import Stream
 
 KINDS = ("mono", "cross", "multi")
 #: Draws of a row before the remaining rows are looked through one by one.
 _TRIES = 50
+_BLOCK = 65_536  # rows whose passages are counted together
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,8 @@ class Batch:
 
     `dataset` indexes the plan's datasets, `row` a dataset's rows; `query_language` and
     `passage_language` index the plan's languages; `negatives` (batch_size, explicit negatives) are rows
-    of the dataset's passages, rendered in `passage_language`.
+    of the dataset's passages, rendered in `negative_language` (of the same shape), which is the passage's
+    language unless the plan says "any".
     """
 
     step: int
@@ -35,6 +41,7 @@ class Batch:
     query_language: np.ndarray
     passage_language: np.ndarray
     negatives: np.ndarray
+    negative_language: np.ndarray
 
 
 class BatchPlan:
@@ -47,6 +54,14 @@ class BatchPlan:
     Rows are drawn with replacement across steps. Within a batch all passages differ, and none is
     relevant to another example's question, in any language.
 
+    A row has its explicit negatives drawn among those that its dataset states. With `missing_negatives`
+    "leave-out" a row with too few of them in the language is not drawn; with "random" others are drawn
+    among the dataset's passages in that language, by the same rules. With `negative_language` "positive" a
+    negative is in the language of its example's positive; with "any", in cross and multi batches, it may be
+    in any of `languages`, drawn for each negative among those that it has a text in (arXiv 2408.10536 does
+    not say which).
+
+    Memory: a bit a row and language where texts are missing, and the groups of `corpora.groups`.
     Raises KitError where a kind with weight has no data, or too little to fill a batch.
     """
 
@@ -63,6 +78,8 @@ class BatchPlan:
         temperature: float = 1.0,
         cross_pairs: str = "example",
         explicit_negatives: int = 0,
+        missing_negatives: str = "leave-out",
+        negative_language: str = "positive",
     ):
         self.datasets = list(datasets)
         self.weights = {"mono": mono, "cross": cross, "multi": multi}
@@ -72,11 +89,22 @@ class BatchPlan:
         self.temperature = temperature
         self.cross_pairs = cross_pairs
         self.explicit_negatives = explicit_negatives
-        self._passage_groups = shared_groups([d.passages for d in self.datasets])
-        self._relevant = _relevant_passages(self.datasets, self._passage_groups)
-        self._pools: dict[tuple[int, int], _Pool] = {}
+        self.missing_negatives = missing_negatives
+        self.negative_language = negative_language
+        self._groups = groups_of(self.datasets)
+        stated = explicit_negatives if missing_negatives == "leave-out" else 0
+        self._eligible = [Eligible(d, stated) for d in self.datasets]
+        self._pools: dict[tuple, _Pool] = {}
+        self._with_text: dict[tuple, Rows] = {}
         self._pairs = {kind: self._language_pairs(kind) for kind in KINDS if self.weights[kind] > 0}
         self._check_size()
+
+    def __reduce__(self):
+        # A worker process draws the same plan from the same files instead of being sent what was computed.
+        same = ("languages", "batch_size", "seed", "temperature", "cross_pairs")
+        same += ("explicit_negatives", "missing_negatives", "negative_language")
+        settings = self.weights | {name: getattr(self, name) for name in same}
+        return partial(BatchPlan, **settings), (self.datasets,)
 
     @classmethod
     def from_parameters(cls, parameters, datasets: Sequence[TrainingPairs]) -> "BatchPlan":
@@ -99,6 +127,8 @@ class BatchPlan:
             temperature=parameters.dataset_temperature,
             cross_pairs=parameters.cross_pairs,
             explicit_negatives=parameters.explicit_negatives,
+            missing_negatives=parameters.missing_negatives,
+            negative_language=parameters.negative_language,
         )
 
     def kind(self, step: int) -> str:
@@ -117,13 +147,15 @@ class BatchPlan:
         pairs = self._pairs[kind]
         once = pairs[draws.integer(len(pairs))] if kind == "mono" or self._one_pair(kind) else None
         taken = _Taken()
-        examples = [self._example(pairs, once, draws, taken) for _ in range(self.batch_size)]
-        columns = [np.array(column, dtype=np.int64) for column in list(zip(*examples, strict=True))[:4]]
-        negatives = np.array([e[4] for e in examples], dtype=np.int64).reshape(self.batch_size, -1)
-        return Batch(step, kind, *columns, negatives)
+        examples = [self._example(kind, pairs, once, draws, taken) for _ in range(self.batch_size)]
+        columns = [np.array(column, dtype=np.int64) for column in zip(*examples, strict=True)]
+        return Batch(step, kind, *columns[:4], *(column.reshape(self.batch_size, -1) for column in columns[4:]))
 
     def table(self, steps: Iterable[int]):
-        """The plan as a pandas table, a row an example, with names of datasets and codes of languages."""
+        """The plan as a pandas table, a row an example, with names of datasets and codes of languages.
+
+        It has a column `negative_language`, a code a negative, where that is not the positive's language.
+        """
         import pandas as pd
 
         frames = []
@@ -137,6 +169,9 @@ class BatchPlan:
                 "passage_language": [self.languages[i] for i in batch.passage_language],
                 "negatives": list(map(tuple, batch.negatives.tolist())),
             }
+            if self.negative_language == "any":
+                codes = batch.negative_language.tolist()
+                frame["negative_language"] = [tuple(self.languages[i] for i in row) for row in codes]
             frames.append(pd.DataFrame(frame))
         return pd.concat(frames, ignore_index=True)
 
@@ -145,7 +180,9 @@ class BatchPlan:
         digest = hashlib.sha256()
         for batch in map(self.step, steps):
             digest.update(f"{batch.step} {batch.kind}".encode())
-            columns = (batch.dataset, batch.row, batch.query_language, batch.passage_language, batch.negatives)
+            columns = [batch.dataset, batch.row, batch.query_language, batch.passage_language, batch.negatives]
+            if self.negative_language == "any":
+                columns.append(batch.negative_language)
             for column in columns:
                 digest.update(np.ascontiguousarray(column, dtype="<i8").tobytes())
         return digest.hexdigest()
@@ -160,30 +197,36 @@ class BatchPlan:
             pairs = [(q, p) for q in count for p in count if q != p]
         else:
             pairs = [(i, i) for i in count]
-        found = [pair for pair in pairs if self._pool(pair).size]
+        found = [pair for pair in pairs if self._pool(kind, pair).size]
         if not found:
             needs = "questions and passages in two different languages" if kind == "cross" else "one language for both"
             wanted = f" with {self.explicit_negatives} explicit negatives" if self.explicit_negatives else ""
-            mend = "set explicit_negatives to 0, " if self.explicit_negatives else ""
+            mend = "set explicit_negatives to 0 or missing_negatives to random, " if self.explicit_negatives else ""
             raise KitError(
                 f"The mixture asks for {kind} batches (weight {self.weights[kind]:g}), which need {needs}, but no training "
                 f"data has that in {' '.join(self.languages)}{wanted}; {mend}set {kind} to 0, or add languages or data."
             )
         return found
 
-    def _pool(self, pair: tuple[int, int]) -> "_Pool":
-        if pair not in self._pools:
+    def _negative_languages(self, kind: str, pair: tuple[int, int]) -> tuple[int, ...]:
+        """The languages that a negative of an example may be in."""
+        anywhere = self.negative_language == "any" and kind != "mono"
+        return tuple(range(len(self.languages))) if anywhere else (pair[1],)
+
+    def _pool(self, kind: str, pair: tuple[int, int]) -> "_Pool":
+        key = pair, self._negative_languages(kind, pair)
+        if key not in self._pools:
             query, passage = (self.languages[i] for i in pair)
-            rows = [_eligible_rows(d, query, passage, self.explicit_negatives) for d in self.datasets]
-            self._pools[pair] = _Pool(rows, self.temperature)
-        return self._pools[pair]
+            others = [self.languages[i] for i in key[1]]
+            self._pools[key] = _Pool([e.rows(query, passage, others) for e in self._eligible], self.temperature)
+        return self._pools[key]
 
     def _check_size(self) -> None:
         """Refuse at once a batch that no draw could ever fill."""
         for kind, pairs in self._pairs.items():
             apart = kind == "mono" or self._one_pair(kind)
             for group in [[pair] for pair in pairs] if apart else [pairs]:
-                distinct = len(set().union(*(self._positives(pair) for pair in group)))
+                distinct = self._distinct_positives([self._pool(kind, pair) for pair in group])
                 if distinct < self.batch_size:
                     names = "-".join(dict.fromkeys(self.languages[i] for i in group[0])) if apart else "all languages"
                     raise KitError(
@@ -191,49 +234,53 @@ class BatchPlan:
                         f"distinct passages; lower batch_size or add training data."
                     )
 
-    def _positives(self, pair: tuple[int, int]) -> set[int]:
-        positives: set[int] = set()
-        for number, rows in enumerate(self._pool(pair).rows):
-            groups = self._passage_groups[number][self.datasets[number].positive[rows]]
-            positives.update(np.unique(groups)[: self.batch_size].tolist())
-        return positives
+    def _distinct_positives(self, pools: list["_Pool"]) -> int:
+        """How many distinct positives the pools have; counting stops when a batch can be filled."""
+        found: set[int] = set()
+        for pool in pools:
+            for data, groups, rows in zip(self.datasets, self._groups.passages, pool.rows, strict=True):
+                for block in rows.blocks(_BLOCK):
+                    found.update(np.unique(groups[data.positive[block]]).tolist())
+                    if len(found) >= self.batch_size:
+                        return len(found)
+        return len(found)
 
-    def _example(self, pairs: list, once: tuple[int, int] | None, draws: "_Draws", taken: "_Taken") -> tuple:
+    def _example(self, kind: str, pairs: list, once: tuple[int, int] | None, draws: "_Draws", taken: "_Taken") -> tuple:
+        """Dataset, row, languages of query and passage, negatives and their languages; taken into the batch."""
         for _ in range(_TRIES):
             pair = once or pairs[draws.integer(len(pairs))]
-            dataset, row = self._pool(pair).draw(draws)
-            negatives = self._accept(dataset, row, pair, draws, taken)
-            if negatives is not None:
-                return dataset, row, *pair, negatives
-        return self._search(pairs if once is None else [once], draws, taken)
+            dataset, row = self._pool(kind, pair).draw(draws)
+            found = self._accept(dataset, row, kind, pair, draws, taken)
+            if found is not None:
+                return dataset, row, *pair, *found
+        return self._search(kind, pairs if once is None else [once], draws, taken)
 
-    def _search(self, pairs: list, draws: "_Draws", taken: "_Taken") -> tuple:
+    def _search(self, kind: str, pairs: list, draws: "_Draws", taken: "_Taken") -> tuple:
         """Look through all rows for one that still fits: for batches nearly as large as the data."""
         for pair in draws.shuffled(pairs):
-            for dataset, rows in enumerate(self._pool(pair).rows):
+            for dataset, rows in enumerate(self._pool(kind, pair).rows):
                 for row in draws.shuffled(rows):
-                    negatives = self._accept(dataset, int(row), pair, draws, taken)
-                    if negatives is not None:
-                        return dataset, int(row), *pair, negatives
+                    found = self._accept(dataset, int(row), kind, pair, draws, taken)
+                    if found is not None:
+                        return dataset, int(row), *pair, *found
         raise KitError(
             f"A batch of {self.batch_size} with {self.explicit_negatives} explicit negatives each cannot be filled "
             "without a passage twice or a false negative; lower batch_size or explicit_negatives, or add training data."
         )
 
     def _accept(
-        self, dataset: int, row: int, pair: tuple[int, int], draws: "_Draws", taken: "_Taken"
-    ) -> list[int] | None:
-        """Take the row into the batch if it makes no false negative: its negatives, or None if it does not fit."""
-        data, groups = self.datasets[dataset], self._passage_groups[dataset]
-        relevant = self._relevant(dataset, row)
-        if not taken.fits(int(groups[data.positive[row]]), relevant):
-            return None
+        self, dataset: int, row: int, kind: str, pair: tuple[int, int], draws: "_Draws", taken: "_Taken"
+    ) -> tuple[list[int], list[int]] | None:
+        """Take the row into the batch if it makes no false negative: its negatives and their languages, else None."""
+        data, groups = self.datasets[dataset], self._groups.passages[dataset]
+        relevant = self._groups.relevant_to(self._groups.queries[dataset][data.query[row]])
         passages = [int(groups[data.positive[row]])]
+        if not taken.fits(passages[0], relevant):
+            return None
+        codes = self._negative_languages(kind, pair)
         negatives: list[int] = []
         if self.explicit_negatives:
-            own = data.negatives[data.negative_offsets[row] : data.negative_offsets[row + 1]]
-            has = data.passages.has(self.languages[pair[1]])
-            for passage in draws.shuffled(own[has[own]]):
+            for passage in self._candidates(dataset, row, codes, draws):
                 group = int(groups[passage])
                 if group not in relevant and group not in passages and taken.free(group):
                     negatives.append(int(passage))
@@ -243,7 +290,24 @@ class BatchPlan:
             else:
                 return None
         taken.add(passages, relevant)
-        return negatives
+        return negatives, [self._language_of(data, passage, codes, draws) for passage in negatives]
+
+    def _candidates(self, dataset: int, row: int, codes: tuple[int, ...], draws: "_Draws") -> Iterable[int]:
+        """Passages with a text in one of the languages, to be tried as negatives of a row, in random order."""
+        data, languages = self.datasets[dataset], [self.languages[i] for i in codes]
+        own = data.negatives[data.negative_offsets[row] : data.negative_offsets[row + 1]]
+        stated = draws.shuffled(own[has_any(data.passages, languages, own)])
+        if self.missing_negatives == "leave-out":
+            return stated
+        if (dataset, codes) not in self._with_text:
+            self._with_text[dataset, codes] = with_text(data.passages, languages)
+        return chain(stated, draws.one_by_one(self._with_text[dataset, codes]))
+
+    def _language_of(self, data: TrainingPairs, passage: int, codes: tuple[int, ...], draws: "_Draws") -> int:
+        if len(codes) == 1:
+            return codes[0]
+        there = [code for code in codes if data.passages.has(self.languages[code])[passage]]
+        return there[draws.integer(len(there))]
 
 
 class _Draws:
@@ -261,13 +325,21 @@ class _Draws:
     def integer(self, below: int) -> int:
         return int(self.uniform() * below)
 
-    def shuffled(self, items: Sequence) -> Iterable:
-        """The items in random order, drawn lazily (Fisher and Yates)."""
-        left = list(items)
-        while left:
-            pick = self.integer(len(left))
-            left[pick], left[-1] = left[-1], left[pick]
-            yield left.pop()
+    def shuffled(self, items: Sequence) -> Iterator:
+        """The items in random order, drawn lazily (Fisher and Yates), in memory for those that were drawn."""
+        moved: dict[int, int] = {}
+        for last in range(len(items) - 1, -1, -1):
+            pick = self.integer(last + 1)
+            yield items[moved.get(pick, pick)]
+            moved[pick] = moved.pop(last, last)
+
+    def one_by_one(self, items: Sequence) -> Iterator:
+        """Items drawn with replacement and, where many do not serve, all of them from a random place on."""
+        for _ in range(_TRIES):
+            yield items[self.integer(len(items))]
+        start = self.integer(len(items))
+        for place in range(len(items)):
+            yield items[(start + place) % len(items)]
 
 
 class _Taken:
@@ -291,7 +363,7 @@ class _Taken:
 class _Pool:
     """The rows that can be drawn for one pair of languages: a dataset by size, then a row of it."""
 
-    def __init__(self, rows: list[np.ndarray], temperature: float):
+    def __init__(self, rows: list[Rows], temperature: float):
         self.rows = rows
         sizes = np.array([len(r) for r in rows], dtype=float)
         self.size = int(sizes.sum())
@@ -306,29 +378,3 @@ class _Pool:
         dataset = next((d for d, until in enumerate(self._until) if place < until), self._last)
         rows = self.rows[dataset]
         return dataset, int(rows[draws.integer(len(rows))])
-
-
-def _eligible_rows(data: TrainingPairs, query: str, passage: str, explicit_negatives: int) -> np.ndarray:
-    """Rows of a dataset whose question, positive and enough negatives exist in the two languages."""
-    passages = data.passages.has(passage)
-    eligible = data.queries.has(query)[data.query] & passages[data.positive]
-    if explicit_negatives:
-        there = np.concatenate([[0], np.cumsum(passages[data.negatives])])
-        eligible &= np.diff(there[data.negative_offsets]) >= explicit_negatives
-    return np.nonzero(eligible)[0]
-
-
-def _relevant_passages(datasets: Sequence[TrainingPairs], groups: Sequence[np.ndarray]):
-    """A function from a row to the groups of all passages that any row of any dataset states for its question."""
-    questions = [g[d.query] for d, g in zip(datasets, shared_groups([d.queries for d in datasets]), strict=True)]
-    question = np.concatenate(questions)
-    positive = np.concatenate([g[d.positive] for d, g in zip(datasets, groups, strict=True)])
-    order = np.argsort(question, kind="stable")
-    positive = positive[order]
-    starts = np.searchsorted(question[order], np.arange(question.max(initial=0) + 2))
-
-    def relevant(dataset: int, row: int) -> list[int]:
-        group = questions[dataset][row]
-        return positive[starts[group] : starts[group + 1]].tolist()
-
-    return relevant

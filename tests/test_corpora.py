@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from hybridkit.corpora import catalogue
 from hybridkit.corpora.benchmark import make_benchmark
+from hybridkit.corpora.groups import shared_groups
 from hybridkit.corpora.jsonl import read_benchmark, read_pairs
-from hybridkit.corpora.pairs import TrainingPairs, make_pairs, shared_groups
+from hybridkit.corpora.pairs import TrainingPairs, make_pairs
 from hybridkit.corpora.stores import TextStore
 from hybridkit.errors import KitError
 from hybridkit.files import written_whole
@@ -68,7 +69,7 @@ class TestTextStore:
     def test_what_is_written_is_read(self, tmp_path_factory, columns):
         rows = len(next(iter(columns.values())))
         ids = [f"row {i}" for i in range(rows)]
-        store = TextStore.write(tmp_path_factory.mktemp("store") / "texts.arrow", ids, columns)
+        store = TextStore.write(tmp_path_factory.mktemp("store") / "texts", ids, columns)
         assert store.ids == ids and len(store) == rows
         backwards = np.arange(rows)[::-1]
         for code in LANGUAGES:
@@ -78,7 +79,7 @@ class TestTextStore:
         assert store.languages == tuple(sorted(c for c in columns if any(columns[c])))
 
     def test_a_language_may_be_missing(self, tmp_path):
-        store = TextStore.write(tmp_path / "texts.arrow", ["a", "b"], {"en": ["one", None], "de": [None, None]})
+        store = TextStore.write(tmp_path / "texts", ["a", "b"], {"en": ["one", None], "de": [None, None]})
         assert store.languages == ("en",)
         assert store.texts("de", [1, 0]) == store.texts("fi", [0, 0]) == [None, None]
         assert not store.has("de").any() and store.has("de").shape == (2,)
@@ -87,18 +88,20 @@ class TestTextStore:
     def test_each_text_is_on_disk_once_and_mapped_into_memory(self, tmp_path):
         rows = 2_000
         columns = {code: [f"{code} {i} ".ljust(500, "x") for i in range(rows)] for code in ("de", "en")}
-        store = TextStore.write(tmp_path / "texts.arrow", [str(i) for i in range(rows)], columns)
+        store = TextStore.write(tmp_path / "texts", [str(i) for i in range(rows)], columns)
         payload = 2 * 500 * rows
-        assert payload < (tmp_path / "texts.arrow").stat().st_size < 1.05 * payload
+        sizes = {path.name: path.stat().st_size for path in (tmp_path / "texts").iterdir()}
+        assert sizes.keys() == {"row_id.arrow", "de.arrow", "en.arrow"}
+        assert payload < sum(sizes.values()) < 1.05 * payload
         before = pa.total_allocated_bytes()
-        opened = TextStore.open(tmp_path / "texts.arrow")
+        opened = TextStore.open(tmp_path / "texts")
         assert opened.texts("de", [7]) == [columns["de"][7]]
         # The texts stay in the file's pages: Arrow allocates next to nothing for them.
         assert pa.total_allocated_bytes() - before < 0.01 * payload
         assert len(store) == len(opened)
 
     def test_a_worker_gets_the_path_and_not_the_texts(self, tmp_path):
-        store = TextStore.write(tmp_path / "texts.arrow", ["a"], {"en": ["x" * 100_000]})
+        store = TextStore.write(tmp_path / "texts", ["a"], {"en": ["x" * 100_000]})
         sent = pickle.dumps(store)
         assert len(sent) < 1_000
         assert pickle.loads(sent).texts("en", [0]) == ["x" * 100_000]
@@ -110,6 +113,9 @@ class TestTextStore:
             (["a", ""], {"en": ["x", "y"]}, "'' is no id"),
             (["a", 5], {"en": ["x", "y"]}, "5 is no id"),
             (["a", "b"], {"en": ["x"]}, "1 texts in 'en' were given for 2 ids"),
+            (["a", "b"], {"de": ["x", "y"], "en": ["x"]}, "'en' has 1 texts and 'de' has 2, for 2 ids"),
+            (["a", "b"], {"de": ["x"], "en": ["x", "y", "z"]}, "'de' has 1 texts and 'en' has 3, for 2 ids"),
+            (["a"], {"en": ["x", 7]}, "text of 'row 1' in 'en' is 7"),
             (["a", "b"], {"en": ["x", " "]}, "text of 'b' in 'en' is ' '"),
             (["a", "b"], {"en": ["x", 3]}, "text of 'b' in 'en' is 3"),
             (["a", "b"], {"en": ["x", "\ud800"]}, "text of 'b' in 'en'"),
@@ -120,24 +126,51 @@ class TestTextStore:
     )
     def test_bad_input(self, tmp_path, ids, columns, message):
         with pytest.raises(KitError, match=re.escape(message)):
-            TextStore.write(tmp_path / "texts.arrow", ids, columns)
+            TextStore.write(tmp_path / "texts", ids, columns)
         assert not list(tmp_path.iterdir())
 
-    def test_a_file_cut_short_or_missing_or_another(self, tmp_path):
-        path = tmp_path / "texts.arrow"
+    @pytest.mark.parametrize("name", ["row_id", "en"])
+    def test_a_file_cut_short_or_missing_or_another(self, tmp_path, name):
         with pytest.raises(KitError, match="does not exist"):
-            TextStore.open(path)
-        TextStore.write(path, ["a"], {"en": ["x" * 5_000]})
+            TextStore.open(tmp_path / "texts")
+        TextStore.write(tmp_path / "texts", ["a"], {"en": ["x" * 5_000], "de": ["y"]})
+        path = tmp_path / "texts" / f"{name}.arrow"
         content = path.read_bytes()
         for cut in (0, 3, len(content) // 2, len(content) - 1):
             path.write_bytes(content[:cut])
             with pytest.raises(KitError, match="no complete Arrow file"):
-                TextStore.open(path)
-        batch = pa.RecordBatch.from_pydict({"text": ["x"]})
-        with pa.ipc.new_file(str(path), batch.schema) as file:
-            file.write_batch(batch)
-        with pytest.raises(KitError, match="no text store"):
-            TextStore.open(path)
+                TextStore.open(tmp_path / "texts")
+        for columns, message in (({"text": ["x"]}, "no text store"), ({name: [1]}, "no text store")):
+            self.write(path, pa.RecordBatch.from_pydict(columns))
+            with pytest.raises(KitError, match=message):
+                TextStore.open(tmp_path / "texts")
+        texts = pa.array(["x", "y"], pa.large_string())
+        self.write(path, pa.RecordBatch.from_arrays([texts], names=[name]))
+        with pytest.raises(KitError, match="holds [12] texts, but there are [12] ids"):
+            TextStore.open(tmp_path / "texts")
+        self.write(path, *(pa.RecordBatch.from_arrays([part], names=[name]) for part in (texts[:1], texts[1:])))
+        with pytest.raises(KitError, match="batches of other sizes"):
+            TextStore.open(tmp_path / "texts")
+
+    @staticmethod
+    def write(path, *batches):
+        with pa.ipc.new_file(str(path), batches[0].schema) as file:
+            for batch in batches:
+                file.write_batch(batch)
+
+    def test_what_is_there_is_not_replaced(self, tmp_path):
+        (tmp_path / "texts").mkdir()
+        with pytest.raises(KitError, match="exists"):
+            TextStore.write(tmp_path / "texts", ["a"], {"en": ["x"]})
+
+    def test_a_source_that_cannot_be_read_is_no_full_disk(self, tmp_path):
+        def broken():
+            yield "x"
+            raise OSError("Not a gzipped file")
+
+        with pytest.raises(KitError, match="source of texts or pairs cannot be read .Not a gzipped file"):
+            TextStore.write(tmp_path / "texts", ["a", "b"], {"en": broken()})
+        assert not list(tmp_path.iterdir())
 
     def test_a_write_that_fails_leaves_what_was_there(self, tmp_path):
         path = tmp_path / "file"
@@ -150,7 +183,7 @@ class TestTextStore:
     def test_a_folder_that_cannot_be_written(self, tmp_path):
         (tmp_path / "file").write_text("in the way")
         with pytest.raises(KitError, match="cannot be written"):
-            TextStore.write(tmp_path / "file" / "texts.arrow", ["a"], {"en": ["x"]})
+            TextStore.write(tmp_path / "file" / "texts", ["a"], {"en": ["x"]})
 
 
 @st.composite
@@ -181,8 +214,7 @@ class TestTrainingPairs:
     def test_what_is_made_is_opened(self, tmp_path_factory, table):
         folder = tmp_path_factory.mktemp("pairs")
         made = make_pairs(folder / "a", "name", "licence", **table, names={"en": frozenset({"Ada", "Bo"})})
-        made.save(folder / "b")
-        for pairs in (made, TrainingPairs.open(folder / "b")):
+        for pairs in (made, TrainingPairs.open(folder / "a"), pickle.loads(pickle.dumps(made))):
             assert pairs.query.tolist() == table["query"] and pairs.positive.tolist() == table["positive"]
             split = np.split(pairs.negatives, pairs.negative_offsets[1:-1])
             assert [row.tolist() for row in split] == table["negatives"]
@@ -260,21 +292,31 @@ class TestTrainingPairs:
 
     def test_another_process_was_faster(self, tmp_path, monkeypatch):
         """The folder appears, filled, between the look and the rename: the same pairs there are taken."""
-        pairs, folder = small_pairs(tmp_path / "first"), tmp_path / "second"
+        folder = tmp_path / "pairs"
         replace = os.replace
 
         def slow_replace(source, target):
             if str(target) == str(folder):
                 monkeypatch.setattr(os, "replace", replace)
-                pairs.save(folder)
+                small_pairs(folder)
             replace(source, target)
 
         monkeypatch.setattr(os, "replace", slow_replace)
-        pairs.save(folder)
+        pairs = small_pairs(folder)
         assert TrainingPairs.open(folder).fingerprint == pairs.fingerprint
-        assert sorted(p.name for p in tmp_path.iterdir()) == ["first", "second"]
+        assert [p.name for p in tmp_path.iterdir()] == ["pairs"]
 
-    @pytest.mark.parametrize("name", ["queries.arrow", "passages.arrow", "pairs.arrow", "about.json"])
+    def test_a_folder_of_the_old_format_is_told_and_may_be_replaced(self, tmp_path):
+        (tmp_path / "pairs").mkdir()
+        (tmp_path / "pairs" / "pairs.arrow").write_bytes(b"")
+        (tmp_path / "pairs" / "about.json").write_text('{"format": 1}')
+        with pytest.raises(KitError, match="format 1 where 2 was expected"):
+            TrainingPairs.open(tmp_path / "pairs")
+        assert len(small_pairs(tmp_path / "pairs")) == 2
+
+    @pytest.mark.parametrize(
+        "name", ["queries/row_id.arrow", "passages/id.arrow", "positive.npy", "negatives.npy", "about.json"]
+    )
     def test_a_file_missing_or_cut_short(self, tmp_path, name):
         small_pairs(tmp_path / "pairs")
         path = tmp_path / "pairs" / name
@@ -288,7 +330,7 @@ class TestTrainingPairs:
 
     def test_an_altered_text_is_found(self, tmp_path):
         small_pairs(tmp_path / "pairs")
-        path = tmp_path / "pairs" / "passages.arrow"
+        path = tmp_path / "pairs" / "passages" / "en.arrow"
         content = path.read_bytes()
         path.write_bytes(content.replace(b"second.", b"Second."))
         assert path.read_bytes() != content
@@ -315,10 +357,15 @@ class TestGroups:
     table = st.lists(st.fixed_dictionaries({"en": cell, "de": cell}), min_size=1, max_size=7)
 
     @given(st.lists(table, min_size=1, max_size=3))
-    def test_rows_that_share_a_text_share_a_group(self, tables):
+    def test_rows_that_share_a_text_share_a_group(self, tmp_path_factory, tables):
+        folder = tmp_path_factory.mktemp("stores")
         stores = [
-            TextStore.build([str(i) for i in range(len(rows))], {c: [row[c] for row in rows] for c in ("en", "de")})
-            for rows in tables
+            TextStore.write(
+                folder / str(number),
+                [str(i) for i in range(len(rows))],
+                {c: [row[c] for row in rows] for c in ("en", "de")},
+            )
+            for number, rows in enumerate(tables)
         ]
         sets = [{text for text in row.values() if text} for rows in tables for row in rows]
         assert np.concatenate(shared_groups(stores)).tolist() == groups_by_hand(sets)
@@ -332,7 +379,7 @@ class TestGroups:
         )
         assert pairs.query_group.tolist() == [0, 0]
         assert pairs.passage_group.tolist() == [0, 1, 1]
-        assert pairs.passage_group is pairs.passage_group
+        assert pairs.groups is pairs.groups
 
 
 class TestBenchmark:
@@ -455,7 +502,7 @@ class TestJsonlPairs:
 
     def test_a_damaged_cache_is_built_again(self, tmp_path, own_cache):
         path = write_lines(tmp_path / "one.jsonl", [GOOD])
-        stored = read_pairs(path).passages.path
+        stored = read_pairs(path).passages.path / "en.arrow"
         stored.write_bytes(stored.read_bytes()[:100])
         assert read_pairs(path).passages.texts("en", [0]) == ["Ada."]
 

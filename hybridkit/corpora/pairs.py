@@ -2,21 +2,31 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
-from hybridkit.corpora.stores import TextStore, open_arrow
+from hybridkit.corpora.groups import Groups, groups_of
+from hybridkit.corpora.stores import TextStore, from_source, write_columns
 from hybridkit.errors import KitError
 from hybridkit.files import holds_only, written_whole
 
-_FORMAT = 1
-_FILES = {"queries.arrow", "passages.arrow", "pairs.arrow", "about.json"}
+#: Bytes of the files up to which pairs are verified by their fingerprint whenever they are opened.
+VERIFIED_SIZE = 256 * 2**20
+#: A block of rows: queries, positives (row numbers, one a row) and, for each row, the row numbers of its negatives.
+Block = tuple[Sequence[int], Sequence[int], "np.ndarray | Sequence[Sequence[int]]"]
+_FORMAT = 2
+# Of the fingerprint, which is over the content and not over the files that hold it.
+_CONTENT = 1
+_JOINS = ("query", "positive", "negative_offsets", "negatives")
+_FILES = {"queries", "passages", *(f"{name}.npy" for name in _JOINS), "about.json"}
+# Files of format 1, so that a folder of it may be replaced.
+_OLD_FILES = {"queries.arrow", "passages.arrow", "pairs.arrow", "about.json"}
+_ROWS = 1_000_000  # rows of the joins that are worked on at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +35,7 @@ class TrainingPairs:
 
     `query`, `positive`: (rows,) int64, row numbers of `queries` and of `passages`.
     `negative_offsets`: (rows + 1,) and `negatives`: flat int64; the explicit negatives of row i are the passages
-    `negatives[negative_offsets[i]:negative_offsets[i + 1]]`.
+    `negatives[negative_offsets[i]:negative_offsets[i + 1]]`. All four are memory-mapped from `folder`.
     `fingerprint`: SHA-256 over ids, texts and joins. `names`: names of persons by language where the source knows
     them. A language may be missing for a row or for the whole set.
     """
@@ -39,10 +49,15 @@ class TrainingPairs:
     positive: np.ndarray
     negative_offsets: np.ndarray
     negatives: np.ndarray
+    folder: Path
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.query)
+
+    def __reduce__(self):
+        # A worker process opens the same files again instead of being sent what is in them.
+        return _opened_as, (self.folder, self.name)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -50,103 +65,103 @@ class TrainingPairs:
         return tuple(sorted({*self.queries.languages, *self.passages.languages}))
 
     @cached_property
+    def groups(self) -> Groups:
+        """The groups of these pairs alone; see `groups.groups_of`."""
+        return groups_of([self])
+
+    @property
     def passage_group(self) -> np.ndarray:
         """(passages,) int64: passages that share a text, in whatever language, have the same group.
 
         A group is named by the row number of its first passage. Sharing is carried on: a passage that shares its
         English with one and its German with another joins all three.
         """
-        return shared_groups([self.passages])[0]
+        return self.groups.passages[0]
 
-    @cached_property
+    @property
     def query_group(self) -> np.ndarray:
         """(queries,) int64: the same for queries."""
-        return shared_groups([self.queries])[0]
-
-    def save(self, folder: str | Path) -> None:
-        """Write queries.arrow, passages.arrow, pairs.arrow and about.json to `folder`, whole or not at all.
-
-        A folder that already holds exactly these pairs is left alone; one that holds other pairs is replaced.
-        Raises KitError for a folder that holds something else.
-        """
-        folder = Path(folder)
-        if self._is_at(folder):
-            return
-        try:
-            with written_whole(folder) as stage:
-                stage.mkdir()
-                self.queries.save(stage / "queries.arrow")
-                self.passages.save(stage / "passages.arrow")
-                self._save_joins(stage / "pairs.arrow")
-                (stage / "about.json").write_text(json.dumps(self._about(), ensure_ascii=False), encoding="utf-8")
-        except KitError:
-            # Another process may have put the same pairs there in the meantime.
-            if not self._is_at(folder):
-                raise
-
-    def _is_at(self, folder: Path) -> bool:
-        if not folder.exists():
-            return False
-        # Only a folder of pairs may be replaced, whole or damaged.
-        if not holds_only(folder, _FILES):
-            raise KitError(f"{folder} exists and holds no training pairs: name another folder.")
-        try:
-            return TrainingPairs.open(folder)._about() == self._about()
-        except KitError:
-            return False
-
-    def _about(self) -> dict:
-        names = {code: sorted(names) for code, names in sorted(self.names.items())}
-        about = {"format": _FORMAT, "name": self.name, "licence": self.licence, "fingerprint": self.fingerprint}
-        return about | {"names": names}
-
-    def _save_joins(self, path: Path) -> None:
-        negatives = pa.LargeListArray.from_arrays(pa.array(self.negative_offsets), pa.array(self.negatives))
-        columns = {"query": pa.array(self.query), "positive": pa.array(self.positive), "negatives": negatives}
-        batch = pa.RecordBatch.from_pydict(columns)
-        with pa.ipc.new_file(str(path), batch.schema) as file:
-            file.write_batch(batch)
+        return self.groups.queries[0]
 
     @classmethod
     def open(cls, folder: str | Path) -> "TrainingPairs":
         """Open pairs memory-mapped.
 
-        Raises KitError where a file is missing, cut short, altered (by the fingerprint) or of another format.
+        Files of up to `VERIFIED_SIZE` bytes in all are verified by the fingerprint, which reads everything. Of larger
+        ones the sizes and the tables of contents of the Arrow files are compared with about.json, which finds a file
+        that is missing or cut short but no altered text: `verify` does. Raises KitError for what is found, and for
+        another format.
         """
         folder = Path(folder)
-        try:
-            about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-            if about["format"] != _FORMAT:
-                raise ValueError(f"format {about['format']} where {_FORMAT} was expected")
-            names = {code: frozenset(names) for code, names in about["names"].items()}
-            told = {key: about[key] for key in ("name", "licence", "fingerprint")}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        about = _read_about(folder)
+        sizes = _sizes(folder)
+        if about["files"] != sizes:
+            different = sorted(name for name, _ in set(about["files"].items()) ^ set(sizes.items()))
             raise KitError(
-                f"{folder} holds no complete training pairs (about.json: {error}): delete it and run the same command again."
-            ) from error
-        joins = open_arrow(folder / "pairs.arrow")
-        if joins.schema.names != ["query", "positive", "negatives"]:
-            raise KitError(
-                f"{folder / 'pairs.arrow'} holds no training pairs: delete {folder} and run the same command again."
+                f"{folder} was altered: {different[0]} is missing, cut short or not of these pairs; delete the folder "
+                "and run the same command again."
             )
-        negatives = joins.column("negatives")
-        pairs = cls(
-            **told,
-            names=names,
-            queries=TextStore.open(folder / "queries.arrow"),
-            passages=TextStore.open(folder / "passages.arrow"),
-            query=joins.column("query").to_numpy(),
-            positive=joins.column("positive").to_numpy(),
-            negative_offsets=negatives.offsets.to_numpy(),
-            negatives=negatives.values.to_numpy(),
-        )
-        found = _fingerprint(pairs)
-        if found != pairs.fingerprint:
-            raise KitError(
-                f"{folder} was altered: its contents have the fingerprint {found}, about.json says "
-                f"{pairs.fingerprint}; delete the folder and build the pairs again."
-            )
+        pairs = _opened(folder, about)
+        if sum(sizes.values()) <= VERIFIED_SIZE:
+            pairs.verify()
         return pairs
+
+    def verify(self) -> None:
+        """Read everything, whatever its size. Raises KitError where it is not what the fingerprint says."""
+        found = _fingerprint(self)
+        if found != self.fingerprint:
+            raise KitError(
+                f"{self.folder} was altered: its contents have the fingerprint {found}, about.json says "
+                f"{self.fingerprint}; delete the folder and build the pairs again."
+            )
+
+
+def build_pairs(
+    folder: str | Path,
+    *,
+    name: str,
+    licence: str,
+    query_ids: Iterable[str],
+    query_texts: Mapping[str, Iterable[str | None]],
+    passage_ids: Iterable[str],
+    passage_texts: Mapping[str, Iterable[str | None]],
+    joins: Iterable[Block],
+    names: Mapping[str, frozenset[str]] | None = None,
+) -> TrainingPairs:
+    """Check pairs of any size, write them to `folder`, whole or not at all, and open them.
+
+    Every iterable is read once from beginning to end and may be a generator: first the ids of the queries, then their
+    texts, one language after the other, then the same for passages, then `joins`. `query_texts`, `passage_texts`: by
+    language, one text or None an id. `joins`: blocks of rows (query, positive, negatives), all as row numbers of
+    queries and passages: two arrays or lists with a number a row, and for the negatives either a table (rows,
+    negatives each) or a list with a sequence a row, which may be empty. A batch of texts, a block and some 32 bytes
+    for each query and passage are in memory at a time.
+
+    A folder that already holds exactly these pairs is left alone; one that holds other pairs is replaced. Raises
+    KitError for a folder that holds something else, for languages of unequal length, row numbers out of range, a
+    query or passage without any text, and a negative that is the row's own positive or shares a text with it.
+    """
+    folder = Path(folder)
+    if not (holds_only(folder, _FILES) or holds_only(folder, _OLD_FILES)):
+        raise KitError(f"{folder} exists and holds no training pairs: name another folder.")
+    about = {"format": _FORMAT, "name": name, "licence": licence}
+    about["names"] = {code: sorted(found) for code, found in sorted((names or {}).items())}
+    try:
+        with written_whole(folder) as stage:
+            stage.mkdir()
+            write_columns(stage / "queries", query_ids, query_texts)
+            write_columns(stage / "passages", passage_ids, passage_texts)
+            _write_joins(stage, name, joins)
+            about["fingerprint"] = _checked(_opened(stage, about | {"fingerprint": ""}))
+            about["files"] = _sizes(stage)
+            (stage / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+            if _is_at(folder, about):
+                raise FileExistsError(f"{folder} holds these pairs")
+    except KitError:
+        # They were there already, or another process has put them there in the meantime: they are left alone.
+        if not ("files" in about and _is_at(folder, about)):
+            raise
+    return TrainingPairs.open(folder)
 
 
 def make_pairs(
@@ -162,102 +177,196 @@ def make_pairs(
     negatives: Sequence[Sequence[int]],
     names: Mapping[str, frozenset[str]] | None = None,
 ) -> TrainingPairs:
-    """Check pairs, write them to `folder` and open them.
+    """As `build_pairs`, from what fits into memory.
 
-    `query_texts`, `passage_texts`: by language, one text or None an id. `query`, `positive`, `negatives`: one entry
-    a row, as row numbers of queries and passages (`negatives`: a sequence a row, which may be empty).
-    Raises KitError for row numbers out of range, a query or passage without any text, and a negative that is the
-    row's own positive or shares a text with it.
+    `query`, `positive`, `negatives`: one entry a row, as row numbers of queries and passages (`negatives`: a sequence
+    a row, which may be empty).
     """
-    queries, passages = TextStore.build(query_ids, query_texts), TextStore.build(passage_ids, passage_texts)
-    if not len(query) == len(positive) == len(negatives) or not len(query):
-        raise KitError(
-            f"{name}: {len(query)} queries, {len(positive)} positives and {len(negatives)} lists of negatives "
-            "were given: each row needs one of each, and there must be a row."
-        )
-    lengths = np.array([len(row) for row in negatives], dtype=np.int64)
-    flat = np.concatenate([np.asarray(row, dtype=np.int64) for row in negatives])
-    pairs = TrainingPairs(
+    return build_pairs(
+        folder,
         name=name,
         licence=licence,
-        fingerprint="",
-        queries=queries,
-        passages=passages,
-        query=np.asarray(query, dtype=np.int64),
-        positive=np.asarray(positive, dtype=np.int64),
-        negative_offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        negatives=flat,
-        names={code: frozenset(found) for code, found in (names or {}).items()},
+        query_ids=query_ids,
+        query_texts=query_texts,
+        passage_ids=passage_ids,
+        passage_texts=passage_texts,
+        joins=[(query, positive, negatives)],
+        names=names,
     )
-    _check_rows(name, "query", pairs.query, queries)
-    _check_rows(name, "positive", pairs.positive, passages)
-    _check_rows(name, "negative", pairs.negatives, passages)
-    _check_negatives(pairs)
-    object.__setattr__(pairs, "fingerprint", _fingerprint(pairs))
-    pairs.save(folder)
-    return TrainingPairs.open(folder)
 
 
-def _check_rows(name: str, what: str, rows: np.ndarray, store: TextStore) -> None:
-    wrong = np.flatnonzero((rows < 0) | (rows >= len(store)))
-    if len(wrong):
+def _opened_as(folder: Path, name: str) -> TrainingPairs:
+    return replace(TrainingPairs.open(folder), name=name)
+
+
+def _read_about(folder: Path) -> dict:
+    try:
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        if about["format"] != _FORMAT:
+            raise ValueError(f"format {about['format']} where {_FORMAT} was expected")
+        about["names"] = {code: frozenset(names) for code, names in about["names"].items()}
+        return {key: about[key] for key in ("name", "licence", "fingerprint", "names", "files")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise KitError(
-            f"{name}: {what} {rows[wrong[0]]} is no row number of the {len(store)} texts there are "
-            f"({len(wrong)} such in all): write numbers from 0 to {len(store) - 1}."
+            f"{folder} holds no complete training pairs (about.json: {error}): delete it and run the same command again."
+        ) from error
+
+
+def _opened(folder: Path, about: dict) -> TrainingPairs:
+    return TrainingPairs(
+        **{key: about[key] for key in ("name", "licence", "fingerprint")},
+        names={code: frozenset(names) for code, names in about["names"].items()},
+        queries=TextStore.open(folder / "queries"),
+        passages=TextStore.open(folder / "passages"),
+        folder=folder,
+        **{name: _join(folder / f"{name}.npy") for name in _JOINS},
+    )
+
+
+def _join(path: Path) -> np.ndarray:
+    try:
+        # As a plain array: taking a number from a numpy.memmap is several times slower.
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError) as error:
+        raise KitError(
+            f"{path} is no complete array ({error}): delete the folder around it and run the same command again."
+        ) from error
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes of every file but about.json, by its path in the folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / "about.json")
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def _is_at(folder: Path, about: dict) -> bool:
+    try:
+        pairs = TrainingPairs.open(folder)
+    except KitError:
+        return False
+    names = {code: frozenset(found) for code, found in about["names"].items()}
+    wanted = (about["fingerprint"], about["name"], about["licence"], names)
+    return (pairs.fingerprint, pairs.name, pairs.licence, pairs.names) == wanted
+
+
+class _Growing:
+    """An .npy file of int64 that grows by `add`; `close` writes its header again, with the length."""
+
+    def __init__(self, path: Path):
+        self._file = path.open("wb")
+        self.length = 0
+        self._header()
+
+    def _header(self) -> None:
+        # NumPy pads headers so that the length of the first axis can grow in place.
+        about = {"descr": "<i8", "fortran_order": False, "shape": (self.length,)}
+        np.lib.format.write_array_header_1_0(self._file, about)
+
+    def add(self, numbers: np.ndarray) -> None:
+        self._file.write(numbers.astype("<i8").tobytes())
+        self.length += len(numbers)
+
+    def close(self) -> None:
+        with self._file:
+            self._file.seek(0)
+            self._header()
+
+
+def _write_joins(folder: Path, name: str, joins: Iterable[Block]) -> None:
+    with ExitStack() as stack:
+        query, positive, offsets, negatives = (
+            stack.enter_context(closing(_Growing(folder / f"{join}.npy"))) for join in _JOINS
         )
-    empty = ~np.any([store.has(code) for code in store.languages] or [np.zeros(len(store), dtype=bool)], axis=0)
-    wrong = np.flatnonzero(empty[rows])
-    if len(wrong):
+        offsets.add(np.zeros(1, np.int64))
+        for block in from_source(joins):
+            if not len(block[0]) == len(block[1]) == len(block[2]):
+                raise _uneven(name, *block)
+            query.add(np.asarray(block[0], dtype=np.int64))
+            positive.add(np.asarray(block[1], dtype=np.int64))
+            lengths, flat = _flat(block[2])
+            offsets.add(negatives.length + np.cumsum(lengths))
+            negatives.add(flat)
+        if not query.length:
+            raise _uneven(name, [], [], [])
+
+
+def _uneven(name: str, query: Sequence, positive: Sequence, negatives: Sequence) -> KitError:
+    return KitError(
+        f"{name}: {len(query)} queries, {len(positive)} positives and {len(negatives)} lists of negatives "
+        "were given: each row needs one of each, and there must be a row."
+    )
+
+
+def _flat(negatives: np.ndarray | Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """How many negatives each row has, and all of them one after the other."""
+    if isinstance(negatives, np.ndarray) and negatives.ndim == 2:
+        return np.full(len(negatives), negatives.shape[1]), negatives.ravel()
+    rows = [np.asarray(row, dtype=np.int64) for row in negatives]
+    return np.array([len(row) for row in rows], dtype=np.int64), np.concatenate([np.zeros(0, np.int64), *rows])
+
+
+def _slices(length: int) -> Iterator[slice]:
+    return (slice(start, start + _ROWS) for start in range(0, length, _ROWS))
+
+
+def _checked(pairs: TrainingPairs) -> str:
+    """Check the joins of new pairs; their fingerprint."""
+    _check_numbers(pairs.name, "query", pairs.query, pairs.queries)
+    _check_numbers(pairs.name, "positive", pairs.positive, pairs.passages)
+    _check_numbers(pairs.name, "negative", pairs.negatives, pairs.passages)
+    fingerprint = _fingerprint(pairs)
+    # With the fingerprint, under which the groups of large pairs are kept.
+    _check_negatives(replace(pairs, fingerprint=fingerprint))
+    return fingerprint
+
+
+def _check_numbers(name: str, what: str, rows: np.ndarray, store: TextStore) -> None:
+    wrong = [part[(part < 0) | (part >= len(store))] for part in (rows[s] for s in _slices(len(rows)))]
+    if count := sum(map(len, wrong)):
+        first = next(int(part[0]) for part in wrong if len(part))
         raise KitError(
-            f"{name}: the {what} {store.ids[rows[wrong[0]]]!r} has no text in any language "
-            f"({len(wrong)} such in all): give one or leave the row out."
+            f"{name}: {what} {first} is no row number of the {len(store)} texts there are "
+            f"({count} such in all): write numbers from 0 to {len(store) - 1}."
+        )
+    if any(store.complete(code) for code in store.languages):
+        return
+    empty = ~np.any([store.has(code) for code in store.languages] or [np.zeros(len(store), dtype=bool)], axis=0)
+    wrong = [part[empty[part]] for part in (rows[s] for s in _slices(len(rows)))]
+    if count := sum(map(len, wrong)):
+        first = next(int(part[0]) for part in wrong if len(part))
+        raise KitError(
+            f"{name}: the {what} {store.id_of(first)!r} has no text in any language "
+            f"({count} such in all): give one or leave the row out."
         )
 
 
 def _check_negatives(pairs: TrainingPairs) -> None:
-    row = np.repeat(np.arange(len(pairs)), np.diff(pairs.negative_offsets))
-    group = pairs.passage_group
-    wrong = np.flatnonzero(group[pairs.negatives] == group[pairs.positive[row]])
-    if len(wrong):
-        ids, first = pairs.passages.ids, wrong[0]
+    group, offsets = pairs.passage_group, pairs.negative_offsets
+    count, first = 0, None
+    for part in _slices(len(pairs)):
+        ends = offsets[part.start : part.stop + 1]
+        row = part.start + np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+        negatives = pairs.negatives[ends[0] : ends[-1]]
+        wrong = np.flatnonzero(group[negatives] == group[pairs.positive[row]])
+        if len(wrong) and first is None:
+            first = int(row[wrong[0]]), int(negatives[wrong[0]])
+        count += len(wrong)
+    if first:
+        row, negative = first
         raise KitError(
-            f"{pairs.name}: row {row[first]} (query {pairs.queries.ids[pairs.query[row[first]]]!r}) has the negative "
-            f"{ids[pairs.negatives[first]]!r}, which is its own positive {ids[pairs.positive[row[first]]]!r} or shares "
-            f"a text with it ({len(wrong)} such in all): leave that negative out."
+            f"{pairs.name}: row {row} (query {pairs.queries.id_of(pairs.query[row])!r}) has the negative "
+            f"{pairs.passages.id_of(negative)!r}, which is its own positive "
+            f"{pairs.passages.id_of(pairs.positive[row])!r} or shares a text with it ({count} such in all): "
+            "leave that negative out."
         )
 
 
-def shared_groups(stores: Sequence[TextStore]) -> list[np.ndarray]:
-    """For each store, (rows,) int64: rows that share a text, in whatever language and store, have the same group.
-
-    Rows are counted through all stores, and a group is named by the number of its first row.
-    """
-    from pandas.util import hash_array
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    starts = np.cumsum([0, *map(len, stores)])
-    columns = [(start, s.column(c)) for start, s in zip(starts, stores, strict=False) for c in s.languages]
-    if not columns:
-        return [np.arange(a, b) for a, b in pairwise(starts)]
-    # Texts and rows are the nodes of a graph, and "this row has this text" its edges. Texts are told apart by a hash
-    # of 64 bits, which spares the copy of all of them; two that collided would only never share a batch.
-    row = np.concatenate([s + np.flatnonzero(c.is_valid().to_numpy(zero_copy_only=False)) for s, c in columns])
-    texts = (column.drop_null().to_numpy(zero_copy_only=False) for _, column in columns)
-    hashes = np.concatenate([hash_array(text, categorize=False) for text in texts])
-    distinct, text = np.unique(hashes, return_inverse=True)
-    nodes = int(starts[-1]) + len(distinct)
-    graph = coo_array((np.ones(len(row), dtype=np.int8), (row, text + starts[-1])), shape=(nodes, nodes))
-    _, label = connected_components(graph, directed=False)
-    _, first, group = np.unique(label[: starts[-1]], return_index=True, return_inverse=True)
-    return np.split(first[group], starts[1:-1])
-
-
 def _fingerprint(pairs: TrainingPairs) -> str:
-    digest = hashlib.sha256(f"training pairs {_FORMAT}\n".encode())
+    digest = hashlib.sha256(f"training pairs {_CONTENT}\n".encode())
     pairs.queries.update_hash(digest)
     pairs.passages.update_hash(digest)
     for rows in (pairs.query, pairs.positive, pairs.negative_offsets, pairs.negatives):
         digest.update(f"rows {len(rows)}\n".encode())
-        digest.update(rows.astype("<i8").tobytes())
+        for part in _slices(len(rows)):
+            digest.update(rows[part].astype("<i8").tobytes())
     return digest.hexdigest()

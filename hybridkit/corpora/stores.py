@@ -1,7 +1,8 @@
-"""Texts by row number and language in one memory-mapped Arrow file, so that every text is stored once."""
+"""Texts by row number and language in memory-mapped Arrow files, one a language, so that every text is stored once."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,128 +13,259 @@ from hybridkit.errors import KitError
 from hybridkit.files import written_whole
 from hybridkit.languages import check_code
 
-# Not "id": that is the code of Indonesian, and every other column is named by its language.
+#: Rows of a record batch; all batches of a file but the last have as many, so that a row is found by division.
+ROWS = 65_536
+# No code of a language: every other file is named by its language.
 _IDS = "row_id"
 
 
 class TextStore:
     """Texts by row number and language; a text may be missing (None) in a language.
 
-    On disk: an Arrow IPC file with the column "row_id" and one nullable string column a language, opened
-    memory-mapped, so that processes share the pages and only rows that are asked for become Python strings.
+    On disk: a folder with the Arrow IPC file `row_id.arrow` and one such file a language, each with one string
+    column in record batches of `ROWS` rows. Files are opened memory-mapped, so that processes share the pages and
+    only rows that are asked for become Python strings; work on whole columns reads them batch by batch.
     """
 
-    def __init__(self, table: pa.RecordBatch, path: Path | None = None):
-        self._table = table
+    def __init__(self, path: Path, columns: dict[str, list[pa.LargeStringArray]]):
         self.path = path
-        self.languages: tuple[str, ...] = tuple(table.schema.names[1:])
+        self._columns = columns
+        self.languages: tuple[str, ...] = tuple(sorted(name for name in columns if name != _IDS))
+        self._length = sum(map(len, columns[_IDS]))
         self._has: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
-        return self._table.num_rows
+        return self._length
 
     def __repr__(self) -> str:
         return f"TextStore({len(self)} rows, languages {' '.join(self.languages)})"
 
     def __reduce__(self):
-        # A worker process opens the same file again instead of being sent the texts.
-        return (TextStore.open, (self.path,)) if self.path else (TextStore, (self._table,))
+        # A worker process opens the same files again instead of being sent the texts.
+        return TextStore.open, (self.path,)
 
     @property
     def ids(self) -> list[str]:
-        """The id of every row; made anew at each call."""
-        return self._table.column(0).to_pylist()
+        """The id of every row; made anew at each call, and all in memory: `id_of` gives one."""
+        return [one for batch in self._columns[_IDS] for one in batch.to_pylist()]
+
+    def id_of(self, row: int) -> str:
+        """The id of one row."""
+        return self._take(_IDS, [row])[0]
 
     def texts(self, language: str, rows: Sequence[int] | np.ndarray) -> list[str | None]:
         """The texts of `rows` (row numbers) in `language`; None where one is missing."""
+        return self._take(language, rows) if language in self.languages else [None] * len(rows)
+
+    def _take(self, name: str, rows: Sequence[int] | np.ndarray) -> list[str | None]:
         rows = np.asarray(rows, dtype=np.int64)
-        if language not in self.languages:
-            return [None] * len(rows)
-        return self._table.column(language).take(pa.array(rows)).to_pylist()
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of a store of {len(self)} rows")
+        batches, places = (part.tolist() for part in np.divmod(rows, ROWS))
+        column = self._columns[name]
+        return [column[batch][place].as_py() for batch, place in zip(batches, places, strict=True)]
+
+    def complete(self, language: str) -> bool:
+        """Whether every row has a text in `language`; read from the files' counts of missing texts."""
+        return language in self.languages and not any(batch.null_count for batch in self._columns[language])
 
     def has(self, language: str) -> np.ndarray:
-        """(rows,) bool, read-only: where there is a text in `language`; all False for a language that is not here."""
+        """(rows,) bool, read-only: where there is a text in `language`; all False for a language that is not here.
+
+        Takes memory only where some rows have a text and some have none.
+        """
         if language not in self._has:
-            here = np.zeros(len(self), dtype=bool)
-            if language in self.languages:
-                here |= self._table.column(language).is_valid().to_numpy(zero_copy_only=False)
-            here.flags.writeable = False
+            if language not in self.languages or self.complete(language):
+                here = np.broadcast_to(np.bool_(language in self.languages), len(self))
+            else:
+                parts = [batch.is_valid().to_numpy(zero_copy_only=False) for batch in self._columns[language]]
+                here = np.concatenate(parts)
+                here.flags.writeable = False
             self._has[language] = here
         return self._has[language]
 
-    def column(self, language: str) -> pa.LargeStringArray:
-        """All texts in a language of the store, as an Arrow array (for work on whole columns)."""
-        return self._table.column(language)
+    def batches(self, language: str) -> Iterator[pa.LargeStringArray]:
+        """All texts in a language of the store, in order, as Arrow arrays of up to `ROWS` rows.
 
-    @classmethod
-    def build(cls, ids: Sequence[str], columns: Mapping[str, Sequence[str | None]]) -> "TextStore":
-        """A store in memory. A language without any text is left out; languages are sorted by code.
-
-        Raises KitError for ids that are not distinct non-empty strings, for columns of another length, and for
-        texts that are empty or no strings.
+        For work on whole columns: the file is read from end to end, with one batch in memory at a time.
         """
-        check_ids(ids, "text store")
-        languages = sorted(code for code, texts in columns.items() if any(text is not None for text in texts))
-        for code in columns:
-            check_code(code)
-            if len(columns[code]) != len(ids):
-                given = f"{len(columns[code])} texts in {code!r} were given for {len(ids)} ids"
-                raise KitError(f"{given}: give one text, or None, for each id.")
-            check_texts(ids, columns[code], code)
-        arrays = [pa.array(column, pa.large_string()) for column in (ids, *(columns[code] for code in languages))]
-        return cls(pa.RecordBatch.from_arrays(arrays, names=[_IDS, *languages]))
-
-    def save(self, path: str | Path) -> None:
-        """Write the store to one file, whole or not at all."""
-        with written_whole(Path(path)) as stage, pa.ipc.new_file(str(stage), self._table.schema) as file:
-            # One batch: taking rows from a column in several chunks would join the chunks, a copy of the column.
-            file.write_batch(self._table)
+        return _read(_file(self.path, language))
 
     @classmethod
-    def write(cls, path: str | Path, ids: Sequence[str], columns: Mapping[str, Sequence[str | None]]) -> "TextStore":
-        """Build, save and open a store; errors as in `build`."""
-        cls.build(ids, columns).save(path)
+    def write(cls, path: str | Path, ids: Iterable[str], columns: Mapping[str, Iterable[str | None]]) -> "TextStore":
+        """Write a store to the folder `path`, whole or not at all, and open it; errors as `write_columns`.
+
+        Raises KitError where something is already at `path`.
+        """
+        path = Path(path)
+        if path.exists():
+            raise KitError(f"{path} exists: delete it, or name another folder for the texts.")
+        with written_whole(path) as stage:
+            write_columns(stage, ids, columns)
         return cls.open(path)
 
     @classmethod
     def open(cls, path: str | Path) -> "TextStore":
-        """Open a store memory-mapped. Raises KitError where the file is missing, cut short or something else."""
-        batch = open_arrow(path)
-        if batch.schema.names[:1] != [_IDS] or any(kind != pa.large_string() for kind in batch.schema.types):
-            raise KitError(f"{path} is an Arrow file but no text store: delete it and run the same command again.")
-        return cls(batch, Path(path))
+        """Open a store memory-mapped. Raises KitError where a file is missing, cut short or something else."""
+        path = Path(path)
+        columns = {name: _mapped(path, name) for name in [_IDS, *_languages(path)]}
+        lengths = {name: sum(map(len, batches)) for name, batches in columns.items()}
+        for name, length in lengths.items():
+            if length != lengths[_IDS]:
+                raise KitError(
+                    f"{_file(path, name)} holds {length} texts, but there are {lengths[_IDS]} ids: delete the folder "
+                    "around it and run the same command again."
+                )
+        return cls(path, columns)
 
     def update_hash(self, digest: "hashlib._Hash") -> None:
         """Feed ids and texts to a hash, in an order and form that depend on the content alone."""
-        for name in self._table.schema.names:
-            column = self._table.column(name)
-            lengths = pc.fill_null(pc.binary_length(column), -1).to_numpy().astype("<i8")
-            _, offsets, data = pc.fill_null(column, "").buffers()
-            ends = np.frombuffer(offsets, dtype=np.int64)[[column.offset, column.offset + len(column)]]
-            digest.update(f"{name} {len(column)}\n".encode())
-            digest.update(lengths.tobytes())
-            digest.update(memoryview(data)[ends[0] : ends[1]] if data is not None else b"")
+        for name in (_IDS, *self.languages):
+            digest.update(f"{name} {len(self)}\n".encode())
+            for batch in self.batches(name):
+                lengths = pc.fill_null(pc.binary_length(batch), -1)
+                digest.update(lengths.to_numpy().astype("<i8"))
+            for batch in self.batches(name):
+                _, offsets, data = pc.fill_null(batch, "").buffers()
+                end = np.frombuffer(offsets, dtype=np.int64)[len(batch)]
+                digest.update(memoryview(data)[:end] if data is not None else b"")
 
 
-def open_arrow(path: str | Path) -> pa.RecordBatch:
-    """The single record batch of an Arrow IPC file, memory-mapped.
+def write_columns(folder: Path, ids: Iterable[str], columns: Mapping[str, Iterable[str | None]]) -> None:
+    """Write the files of a store to the new folder `folder`, each column read once from beginning to end.
 
-    Raises KitError where the file is missing, cut short or no Arrow file.
+    First the ids, then the languages, one after the other; a batch of texts is in memory at a time, and 16 bytes
+    for every id. A language without any text is left out. Raises KitError for ids that are not distinct non-empty
+    strings, for languages of unequal length, and for texts that are empty or no strings.
     """
+    for code in columns:
+        check_code(code)
+    folder.mkdir()
+    _write(_file(folder, _IDS), _checked_ids(ids))
+    _check_distinct(folder)
+    written = _mapped(folder, _IDS)
+    lengths = {}
+    for code, texts in columns.items():
+        lengths[code], missing = _write(_file(folder, code), _checked_texts(texts, written, code))
+        if missing == lengths[code]:
+            _file(folder, code).unlink()
+    _check_lengths(sum(map(len, written)), lengths)
+
+
+def _write(path: Path, blocks: Iterable[list[str | None]]) -> tuple[int, int]:
+    """Write one column; the number of its rows and of its missing texts."""
+    schema = pa.schema([(path.stem, pa.large_string())])
+    rows = missing = 0
+    with pa.ipc.new_file(str(path), schema) as file:
+        for block in blocks:
+            array = pa.array(block, pa.large_string())
+            file.write_batch(pa.RecordBatch.from_arrays([array], schema=schema))
+            rows, missing = rows + len(array), missing + array.null_count
+    return rows, missing
+
+
+def from_source(values: Iterable) -> Iterator:
+    """The values; where reading them fails, that is told, which would else be taken for a failure to write."""
+    try:
+        yield from values
+    except OSError as error:
+        raise KitError(
+            f"A source of texts or pairs cannot be read ({error}): delete its files and fetch them again."
+        ) from error
+
+
+def _blocks(values: Iterable) -> Iterator[list]:
+    values = from_source(values)
+    while block := list(islice(values, ROWS)):
+        yield block
+
+
+def _checked_ids(ids: Iterable[str]) -> Iterator[list[str]]:
+    for block in _blocks(ids):
+        check_ids(block, "text store")
+        yield block
+
+
+def _check_distinct(folder: Path) -> None:
+    """Raise KitError for an id that occurs twice, in whatever batches."""
+    from pandas.util import hash_array
+
+    def hashed() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for batch in _read(_file(folder, _IDS)):
+            ids = batch.to_numpy(zero_copy_only=False)
+            yield ids, hash_array(ids, categorize=False)
+
+    hashes = np.concatenate([np.zeros(0, np.uint64), *(found for _, found in hashed())])
+    hashes.sort()
+    twice = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    if len(twice):
+        # Two ids may share a hash, so the ids themselves are compared.
+        check_ids([one for ids, found in hashed() for one in ids[np.isin(found, twice)]], "text store")
+
+
+def _checked_texts(texts: Iterable[str | None], ids: list[pa.Array], code: str) -> Iterator[list[str | None]]:
+    for number, block in enumerate(_blocks(texts)):
+        if not all(text is None or _readable(text) for text in block):
+            names = ids[number].to_pylist() if number < len(ids) else []
+            # A column that is too long is told later; until then its rows have numbers for ids.
+            names += [f"row {number * ROWS + row}" for row in range(len(names), len(block))]
+            check_texts(names, block, code)
+        yield block
+
+
+def _check_lengths(count: int, lengths: dict[str, int]) -> None:
+    wrong = [code for code in lengths if lengths[code] != count]
+    if not wrong:
+        return
+    first = wrong[0]
+    other = next((code for code in lengths if lengths[code] != lengths[first]), None)
+    if other is None:
+        raise KitError(
+            f"{lengths[first]} texts in {first!r} were given for {count} ids: give one text, or None, for each id."
+        )
+    raise KitError(
+        f"The languages do not run parallel: {first!r} has {lengths[first]} texts and {other!r} has {lengths[other]}, "
+        f"for {count} ids; give one text, or None, for each id, or leave the damaged language out."
+    )
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.arrow"
+
+
+def _languages(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.arrow") if path.stem != _IDS)
+
+
+def _mapped(folder: Path, name: str) -> list[pa.LargeStringArray]:
+    """The batches of one column, memory-mapped.
+
+    Raises KitError where the file is missing, cut short, no Arrow file or no column of a store.
+    """
+    path = _file(folder, name)
+    again = "delete the folder around it and run the same command again."
     try:
         file = pa.ipc.open_file(pa.memory_map(str(path)))
-        if file.num_record_batches != 1:
-            raise pa.ArrowInvalid(f"{file.num_record_batches} record batches where 1 was expected")
-        batch = file.get_batch(0)
-        batch.validate()
-        return batch
+        batches = [file.get_batch(number) for number in range(file.num_record_batches)]
+        for batch in batches:
+            batch.validate()
     except FileNotFoundError:
-        raise KitError(f"{path} does not exist: delete the folder around it and run the same command again.") from None
+        raise KitError(f"{path} does not exist: {again}") from None
     except (pa.ArrowException, OSError) as error:
-        raise KitError(
-            f"{path} is no complete Arrow file ({str(error).splitlines()[0]}): delete the folder around it and run the "
-            "same command again."
-        ) from error
+        raise KitError(f"{path} is no complete Arrow file ({str(error).splitlines()[0]}): {again}") from error
+    if file.schema.names != [name] or file.schema.types != [pa.large_string()]:
+        raise KitError(f"{path} is an Arrow file but no text store: {again}")
+    if any(len(batch) != ROWS for batch in batches[:-1]) or any(len(batch) > ROWS for batch in batches[-1:]):
+        raise KitError(f"{path} is a text store with batches of other sizes than {ROWS} rows: {again}")
+    return [batch.column(0) for batch in batches]
+
+
+def _read(path: Path) -> Iterator[pa.LargeStringArray]:
+    """The batches of one column, each read into memory when it is asked for."""
+    with pa.OSFile(str(path)) as source:
+        file = pa.ipc.open_file(source)
+        for number in range(file.num_record_batches):
+            yield file.get_batch(number).column(0)
 
 
 def check_ids(ids: Sequence[str], what: str) -> None:
