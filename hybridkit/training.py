@@ -79,8 +79,10 @@ def render(plan: BatchPlan, slots: Sequence[int], query_prefix: str = "", passag
         queries = np.array([plan.datasets[d].query[r] for d, r in zip(data, row, strict=True)])
         positives = np.array([plan.datasets[d].positive[r] for d, r in zip(data, row, strict=True)])
         wanted = {"query": ("queries", batch.query_language[chosen], queries)}
-        for number, rows in enumerate([positives, *batch.negatives[chosen].T]):
-            wanted[f"negative_{number}" if number else "positive"] = ("passages", batch.passage_language[chosen], rows)
+        wanted["positive"] = ("passages", batch.passage_language[chosen], positives)
+        for number in range(batch.negatives.shape[1]):
+            rows, language = batch.negatives[chosen, number], batch.negative_language[chosen, number]
+            wanted[f"negative_{number + 1}"] = ("passages", language, rows)
         for column, (store, language, rows) in wanted.items():
             prefix = query_prefix if column == "query" else passage_prefix
             texts = _texts(plan, store, data, language, rows)
