@@ -219,6 +219,18 @@ def test_texts_are_those_of_the_plan(data, small_encoder):
             assert columns["negative_2"][at] == "Passage: " + negative
 
 
+def test_negatives_are_rendered_in_their_own_language(data, small_encoder):
+    parameters = settings(small_encoder, explicit_negatives=2, mono=0.0, cross=1.0, negative_language="any")
+    plan = BatchPlan.from_parameters(parameters, [data])
+    batch, columns = plan.step(0), render(plan, range(8))
+    assert (batch.negative_language != batch.passage_language[:, None]).any()
+    for example in range(8):
+        for number in range(2):
+            code = plan.languages[batch.negative_language[example, number]]
+            expected = data.passages.texts(code, [batch.negatives[example, number]])
+            assert [columns[f"negative_{number + 1}"][example]] == expected
+
+
 class Vectors(torch.nn.Module):
     """Stands for an encoder: the features are the embeddings."""
 
