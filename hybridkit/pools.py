@@ -1,6 +1,7 @@
 """Which rows of a data set can be drawn in two languages, in little memory however many rows there are."""
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -70,7 +71,7 @@ class Eligible:
         if pattern not in self._rows:
             kept = [bits for bits in (self._keeps(*part) for part in pattern) if bits is not None]
             masks = [np.unpackbits(bits, count=len(data)).view(bool) for bits in kept]
-            self._rows[pattern] = Rows(len(data), np.logical_and.reduce(masks) if masks else None)
+            self._rows[pattern] = Rows(len(data), reduce(np.logical_and, masks) if masks else None)
         return self._rows[pattern]
 
     def _keeps(self, what: str, languages: tuple[str, ...]) -> np.ndarray | None:
@@ -104,7 +105,7 @@ def _incomplete(store: TextStore, languages: Sequence[str]) -> tuple[str, ...]:
 
 def has_any(store: TextStore, languages: Sequence[str], rows: np.ndarray | slice = slice(None)) -> np.ndarray:
     """(rows,) bool: which of some rows of a store have a text in any of the languages."""
-    return np.logical_or.reduce([store.has(code)[rows] for code in languages])
+    return reduce(np.logical_or, (store.has(code)[rows] for code in languages))
 
 
 def with_text(store: TextStore, languages: Sequence[str]) -> Rows:

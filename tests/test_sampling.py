@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hybridkit.corpora.pairs import make_pairs
 from hybridkit.errors import KitError
+from hybridkit.params import Parameters
 from hybridkit.sampling import BatchPlan
 
 LANGUAGES = ["ar", "de", "en"]
@@ -266,6 +267,18 @@ def test_batch_that_negatives_make_impossible_is_told(tmp_path):
     )
     with pytest.raises(KitError, match="cannot be filled without a passage twice or a false negative"):
         plan_of(data, languages=["en"], batch_size=2, explicit_negatives=1).step(0)
+
+
+def test_parameters_reach_the_plan(toy):
+    changes = {
+        "missing_negatives": "random",
+        "negative_language": "any",
+        "explicit_negatives": 2,
+        "languages": LANGUAGES,
+    }
+    plan = BatchPlan.from_parameters(Parameters(**changes), [toy])
+    assert {name: getattr(plan, name) for name in changes} == changes
+    assert BatchPlan.from_parameters(Parameters(languages=LANGUAGES), [toy]).missing_negatives == "leave-out"
 
 
 def test_table_tells_the_plan(toy):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: Texts and rows from which groups are kept in the cache: fewer are computed in a second or two.
 LARGE = 1_000_000
 # Texts that are compared at a time: 2 numbers of 8 bytes each, sorted.
-_TOGETHER = 4_000_000
+_TOGETHER = 2_000_000
 _BLOCK = 1_000_000
 _IN_MEMORY = 64 * 2**20  # bytes of hashes; more are written to a temporary file in the cache
 # Part of the cache's key: to be raised when the same data would give other groups.

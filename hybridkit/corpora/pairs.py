@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 
 import numpy as np
@@ -330,7 +330,7 @@ def _check_numbers(name: str, what: str, rows: np.ndarray, store: TextStore) -> 
         )
     if any(store.complete(code) for code in store.languages):
         return
-    empty = ~np.any([store.has(code) for code in store.languages] or [np.zeros(len(store), dtype=bool)], axis=0)
+    empty = ~reduce(np.logical_or, map(store.has, store.languages), np.zeros(len(store), dtype=bool))
     wrong = [part[empty[part]] for part in (rows[s] for s in _slices(len(rows)))]
     if count := sum(map(len, wrong)):
         first = next(int(part[0]) for part in wrong if len(part))

@@ -14,7 +14,7 @@ from hybridkit.files import written_whole
 from hybridkit.languages import check_code
 
 #: Rows of a record batch; all batches of a file but the last have as many, so that a row is found by division.
-ROWS = 65_536
+ROWS = 16_384
 # No code of a language: every other file is named by its language.
 _IDS = "row_id"
 
