@@ -214,7 +214,7 @@ def train(profile, encoder, overrides, mixture, seed) -> None:
             click.echo(f"note: {sentence}", err=True)
         click.echo(f"model: {run.folder / 'model'} ({record['seconds']} s of training)\n")
         for name, benchmark in run.benchmarks.items():
-            for gold in (run.gold_ranks(name), comparison.lexical_baseline(benchmark)):
+            for gold in filter(None, (run.gold_ranks(name), comparison.lexical_baseline(benchmark))):
                 click.echo(comparison.evaluation_markdown(gold, run.parameters.languages))
 
 
@@ -226,7 +226,9 @@ def _print_steps(step: int, steps: int) -> None:
 @main.command()
 @click.option("--model", help="A sentence-transformers model: a folder or an id.")
 @click.option("--embeddings", type=_FOLDER, help="A folder with queries.npy and candidates.npy.")
-@click.option("--benchmark", required=True, help="xquad-r, museum, or a folder with queries.jsonl (docs/data.md).")
+@click.option(
+    "--benchmark", required=True, help="xquad-r, miracl:sw ... (docs/benchmarks.md), or a folder (docs/data.md)."
+)
 @click.option("--trained", help="Comma-separated languages trained on: averages over them and over the others too.")
 @click.option("--csv", "csv_file", type=_FILE, help="Also write every setting, a row each, here.")
 @click.option("--output", type=_FOLDER, help="Also keep the gold ranks in this folder.")
@@ -259,8 +261,8 @@ def evaluate(model, embeddings, benchmark, trained, csv_file, output, no_lexical
         gold.save(output)
     if csv_file:
         _write_csv(csv_file, metrics.table(gold))
-    if not no_lexical:
-        click.echo(comparison.evaluation_markdown(comparison.lexical_baseline(data), codes))
+    if not no_lexical and (lexical := comparison.lexical_baseline(data)):
+        click.echo(comparison.evaluation_markdown(lexical, codes))
 
 
 @main.group(cls=_Group)

@@ -117,13 +117,17 @@ def rows_of(parameters: Parameters, measured: dict, settings: str = "") -> Itera
 def baseline_rows(run: runs.Run, settings: str = "") -> list[dict]:
     """BM25's figures on the benchmarks of a run, as rows like those of `rows_of`."""
     trained = run.parameters.languages
-    measured = {name: measure(lexical_baseline(b), trained) for name, b in run.benchmarks.items()}
+    found = {name: lexical_baseline(benchmark) for name, benchmark in run.benchmarks.items()}
+    measured = {name: measure(gold, trained) for name, gold in found.items() if gold}
     nothing = {"encoder": BASELINE, "mixture": "none", "mono": np.nan, "cross": np.nan, "multi": np.nan}
     return [row | nothing | {"seed": 0} for row in rows_of(run.parameters, measured, settings)]
 
 
-def lexical_baseline(benchmark: Benchmark) -> GoldRanks:
-    """BM25's gold ranks on a benchmark, computed once and cached by the benchmark's content and BM25's code."""
+def lexical_baseline(benchmark: Benchmark) -> GoldRanks | None:
+    """BM25's gold ranks on a benchmark, computed once and cached by the benchmark's content and BM25's code.
+
+    None, with a KitWarning, for a benchmark that is too large for BM25 here (`lexical.MOST`).
+    """
     from hybridkit import lexical
 
     code = hashlib.sha256(Path(lexical.__file__).read_bytes()).hexdigest()
@@ -135,7 +139,11 @@ def lexical_baseline(benchmark: Benchmark) -> GoldRanks:
                 return GoldRanks.open(folder)
             except KitError:
                 shutil.rmtree(folder)  # damaged: computed anew
-        gold = lexical.bm25_gold_ranks(benchmark)
+        try:
+            gold = lexical.bm25_gold_ranks(benchmark)
+        except KitError as fault:
+            warnings.warn(str(fault), KitWarning, stacklevel=2)
+            return None
         gold.save(folder)
         return gold
 

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hybridkit.errors import KitError
 from hybridkit.languages import language
 from hybridkit.ranks import TILE, GoldRanks, count, pool_order
 
 if TYPE_CHECKING:
     from hybridkit.corpora.benchmark import Benchmark
 
+#: Most candidates that BM25 is computed over: its index is made from lists of words, in about a gigabyte at this size.
+MOST = 200_000
 #: Latin letters and digits: words of their own within text that is written without spaces.
 _LATIN = re.compile(r"[\u0000-\u024f]+")
 
@@ -45,8 +48,14 @@ def _bigrams(word: str) -> Iterator[str]:
 def bm25_gold_ranks(benchmark: "Benchmark") -> GoldRanks:
     """Gold ranks of BM25 (Lucene's variant, k1 1.5, b 0.75, as bm25s has them), with one index over all candidates.
 
-    Candidates that share no term with a query tie at score 0.
+    Candidates that share no term with a query tie at score 0. Raises KitError for more than `MOST` candidates.
     """
+    size = len(benchmark.candidate_ids)
+    if size > MOST:
+        raise KitError(
+            f"BM25 is left out of {benchmark.name}: its {size:,} candidates are more than the {MOST:,} that fit into the "
+            "memory of one machine here; pyserini has BM25 for corpora of this size."
+        )
     return count(_score_blocks(benchmark), benchmark, system="BM25")
 
 

@@ -6,6 +6,8 @@ import pickle
 import re
 import subprocess
 import sys
+import warnings
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,7 +22,7 @@ from hybridkit.corpora.groups import shared_groups
 from hybridkit.corpora.jsonl import read_benchmark, read_pairs
 from hybridkit.corpora.pairs import TrainingPairs, make_pairs
 from hybridkit.corpora.stores import TextStore
-from hybridkit.errors import KitError
+from hybridkit.errors import KitError, KitWarning
 from hybridkit.files import written_whole
 
 # "id" is Indonesian: its column must not be taken for the ids.
@@ -570,11 +572,18 @@ class TestJsonlBenchmark:
         return tmp_path
 
     def test_reads(self, tmp_path):
-        benchmark = read_benchmark(self.folder(tmp_path))
+        with pytest.warns(KitWarning, match="every one of its 2 candidates is relevant to some query"):
+            benchmark = read_benchmark(self.folder(tmp_path))
         assert benchmark.name == tmp_path.name
         assert benchmark.questions == ["1", "q2"]
         assert benchmark.gold_candidate.tolist() == [1, 0]
         assert (benchmark.query_texts, benchmark.candidate_texts) == (["Who?", "Nani?"], ["Ada.", "Bo."])
+
+    def test_one_candidate_that_answers_nothing_makes_a_pool(self, tmp_path):
+        candidates = [*self.candidates, {"id": "c3", "language": "sw", "text": "Cy."}]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            read_benchmark(self.folder(tmp_path, candidates=candidates))
 
     @pytest.mark.parametrize(
         ("name", "line", "message"),
@@ -604,12 +613,13 @@ class TestCatalogue:
     parameters = SimpleNamespace(museum_exhibits=100, museum_evaluation_exhibits=20)
 
     def test_every_entry_says_all(self):
-        assert set(catalogue.CATALOGUE) == {"museum", "xquad-r", "afriqa"}
+        names = {"museum", "xquad-r", "afriqa", "mlqa-r", "miracl", "miracl-hard-negatives"}
+        assert names <= set(catalogue.CATALOGUE)
         for name, source in catalogue.CATALOGUE.items():
             assert source.name == name
             for key in ("what", "kind", "languages", "size", "licence", "revision", "checksum", "loader"):
                 assert getattr(source, key), key
-            assert source.loader in {f"hybridkit.corpora.{module}" for module in ("museum", "xquad_r", "afriqa")}
+            assert source.loader.startswith("hybridkit.corpora.") and find_spec(source.loader)
 
     def test_a_users_own_files(self, tmp_path, own_cache):
         path = write_lines(tmp_path / "mine.jsonl", [GOOD])

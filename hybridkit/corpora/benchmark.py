@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hybridkit.corpora.large import LanguageRanges, StoredStrings
 from hybridkit.corpora.stores import check_ids, check_texts
 from hybridkit.errors import KitError
 from hybridkit.languages import check_code
@@ -19,7 +20,11 @@ class Benchmark:
     `query_languages`, `candidate_languages`: arrays of codes. `questions`: (queries,) the id that translations of
     one question share. `gold_query`: (golds,) int64, ascending, and `gold_candidate`: (golds,) int64, ascending
     within a query: relevance as row numbers. `fingerprint`: SHA-256 over ids, texts, languages, questions and
-    relevance. `names`: names of persons by language where the source knows them.
+    relevance. `names`: names of persons by language where the source knows them. `own_language_only`: whether a query
+    is asked of the candidates in its own language and of no others (MIRACL).
+
+    Ids, texts and languages of the candidates are lists and an array, or in a benchmark too large for that sequences
+    that are indexed in the same ways and stay on disk (`large`).
     """
 
     name: str
@@ -29,16 +34,19 @@ class Benchmark:
     query_texts: list[str]
     query_languages: np.ndarray
     questions: list[str]
-    candidate_ids: list[str]
-    candidate_texts: list[str]
-    candidate_languages: np.ndarray
+    candidate_ids: list[str] | StoredStrings
+    candidate_texts: list[str] | StoredStrings
+    candidate_languages: np.ndarray | LanguageRanges
     gold_query: np.ndarray
     gold_candidate: np.ndarray
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    own_language_only: bool = False
 
     @property
     def languages(self) -> tuple[str, ...]:
         """Languages of the candidates, so of the pools, sorted."""
+        if isinstance(self.candidate_languages, LanguageRanges):
+            return self.candidate_languages.codes
         return tuple(str(code) for code in np.unique(self.candidate_languages))
 
 

@@ -1,6 +1,6 @@
 """The catalogue of sources, and the one way from a name in the parameters to its data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.resources import files
@@ -54,6 +54,33 @@ def _read() -> dict[str, Source]:
 
 
 CATALOGUE: dict[str, Source] = _read()
+# Benchmarks that can be loaded in some of their languages.
+_IN_PARTS = ("xquad-r", "mlqa-r", "miracl", "miracl-hard-negatives")
+
+
+def split_part(name: str) -> tuple[str, tuple[str, ...]]:
+    """A name such as "miracl:sw+yo" as the source and its languages in the catalogue's order; () stands for all.
+
+    Raises KitError for a language that the source lacks and for a source that has no parts.
+    """
+    base, colon, languages = name.partition(":")
+    if not colon or base not in CATALOGUE:
+        return name, ()
+    if base not in _IN_PARTS:
+        raise KitError(f'"{name}": only {", ".join(_IN_PARTS)} can be loaded in some languages; write "{base}".')
+    known, asked = CATALOGUE[base].languages, languages.split("+")
+    unknown = [code for code in asked if code not in known]
+    if unknown:
+        raise KitError(
+            f'"{name}": {base} has no language "{unknown[0]}"; write some of {"+".join(known)} after the colon.'
+        )
+    return base, () if set(asked) == set(known) else tuple(code for code in known if code in asked)
+
+
+def part_name(name: str, languages: Sequence[str]) -> str:
+    """The name of a source's part in these languages: "miracl:sw+yo", or the source's own name for all of them."""
+    known = CATALOGUE[name].languages
+    return name if set(known) <= set(languages) else f"{name}:{'+'.join(code for code in known if code in languages)}"
 
 
 def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
@@ -74,7 +101,7 @@ def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
         from hybridkit.corpora.jsonl import read_pairs
 
         return read_pairs(name)
-    if name in CATALOGUE:
+    if split_part(name)[0] in CATALOGUE:
         raise KitError(
             f'"{name}" cannot be trained on, it is a test set (XQuAD-R is made from the development set of SQuAD 1.1, '
             f"and every result on it would be void): write it under benchmarks, and one of {_named('training pairs')} "
@@ -88,16 +115,26 @@ def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
 def benchmark(name: str, parameters: "Parameters") -> "Benchmark":
     """A benchmark by its name in the catalogue, or by the path of a folder (see `jsonl.read_benchmark`).
 
-    `parameters` gives the museum's size (`museum_evaluation_exhibits`). Raises KitError for a name that is neither.
+    A name may choose languages, as in "miracl:sw+yo" (see `split_part`). `parameters` gives the museum's size
+    (`museum_evaluation_exhibits`). Raises KitError for a name that is neither.
     """
+    source, languages = split_part(name)
+    if source == "xquad-r":
+        from hybridkit.corpora import xquad_r
+
+        return xquad_r.load(languages or xquad_r.SOURCE.languages)
+    if source == "mlqa-r":
+        from hybridkit.corpora import mlqa_r
+
+        return mlqa_r.load(languages or mlqa_r.SOURCE.languages)
+    if source in ("miracl", "miracl-hard-negatives"):
+        from hybridkit.corpora import miracl
+
+        return miracl.load(source, languages)
     if name == "museum":
         from hybridkit.corpora import museum
 
         return museum.benchmark(parameters.museum_evaluation_exhibits, languages=XQUAD_R)
-    if name == "xquad-r":
-        from hybridkit.corpora import xquad_r
-
-        return xquad_r.load()
     if name == "afriqa":
         from hybridkit.corpora import afriqa
 
@@ -118,10 +155,11 @@ def content_key(name: str, parameters: "Parameters") -> str:
         from hybridkit.corpora import museum
 
         return museum.content_key(parameters.museum_exhibits, parameters.museum_evaluation_exhibits)
-    if name in CATALOGUE:
+    source, languages = split_part(name)
+    if source in CATALOGUE:
         from hybridkit.corpora import downloads
 
-        return downloads.revision(CATALOGUE[name])
+        return ":".join([downloads.revision(CATALOGUE[source]), *languages])
     found = content_hash(Path(name), "*.jsonl")
     if not found:
         raise KitError(
@@ -134,17 +172,22 @@ def fetch(name: str, accept_licence: bool = False) -> str:
     """Download a source, or check the copy that is there; a sentence on what is there now."""
     if name == "museum":
         return "The museum comes with the kit; there is nothing to download."
-    if name not in CATALOGUE:
+    base, languages = split_part(name)
+    if base not in CATALOGUE:
         raise KitError(f'"{name}" is not in the catalogue ({", ".join(CATALOGUE)}){_nearest(name)}.')
     from hybridkit import lock, paths
     from hybridkit.corpora import downloads
 
-    source = CATALOGUE[name]
+    source = CATALOGUE[base]
     if accept_licence and source.must_accept:
-        lock.accept(name, source.licence)
-    for file in source.files:
-        downloads.file(source, file)
-    return f"{name}: {len(source.files)} files with the right checksums in {paths.downloads() / name}"
+        lock.accept(base, source.licence)
+    if base in ("miracl", "miracl-hard-negatives"):
+        from hybridkit.corpora import miracl
+
+        fetched = miracl.fetch(base, languages)
+    else:
+        fetched = [downloads.file(source, f) for f in source.files if not languages or Path(f).stem in languages]
+    return f"{name}: {len(fetched)} files with the right checksums in {paths.downloads() / base}"
 
 
 def _named(kind: str) -> str:

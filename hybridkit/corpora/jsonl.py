@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from hybridkit import paths
 from hybridkit.corpora.benchmark import Benchmark, make_benchmark
 from hybridkit.corpora.pairs import TrainingPairs, make_pairs
-from hybridkit.errors import KitError
+from hybridkit.errors import KitError, KitWarning
 from hybridkit.languages import check_code
 
 LICENCE = "the user's own data, licence not stated"
@@ -72,15 +75,17 @@ def read_benchmark(folder: str | Path) -> Benchmark:
         candidates.jsonl  {"id": "c1", "language": "en", "text": "..."}
         relevance.jsonl   {"query": "q1", "candidate": "c1"}
 
-    `question` is the id that translations of one question share. Raises KitError with file and line for what is
-    malformed, and as `make_benchmark` does.
+    `question` is the id that translations of one question share. candidates.jsonl must hold the whole collection that
+    is searched, and not the judged passages alone: among those the relevant ones rank far too high. A KitWarning tells
+    where every candidate is relevant to some query. Raises KitError with file and line for what is malformed, and as
+    `make_benchmark` does.
     """
     folder = Path(folder)
     columns = {"id": True, "language": True, "text": True}
     queries = _rows(folder / "queries.jsonl", columns | {"question": False})
     candidates = _rows(folder / "candidates.jsonl", columns)
     relevance = _rows(folder / "relevance.jsonl", {"query": True, "candidate": True})
-    return make_benchmark(
+    benchmark = make_benchmark(
         name=folder.resolve().name,
         licence=LICENCE,
         query_ids=[row["id"] for row in queries],
@@ -92,6 +97,14 @@ def read_benchmark(folder: str | Path) -> Benchmark:
         candidate_languages=[row["language"] for row in candidates],
         relevance=[(row["query"], row["candidate"]) for row in relevance],
     )
+    if len(np.unique(benchmark.gold_candidate)) == len(candidates):
+        warnings.warn(
+            f"{benchmark.name}: every one of its {len(candidates):,} candidates is relevant to some query; if they were "
+            "taken from the judgements alone, add the rest of the collection, or every result is too good.",
+            KitWarning,
+            stacklevel=2,
+        )
+    return benchmark
 
 
 class _Texts:
