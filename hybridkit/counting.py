@@ -22,6 +22,8 @@ MEMORY = 256 * 2**20
 RUN = 512
 #: Golds a query up to which every score is compared with each of them; sorting the tile first pays from there on.
 COMPARED = 2
+#: Tiles whose candidates are asked for at one time.
+GROUP = 4
 #: Gives the vectors (end - begin, dimensions) of the candidates in the columns [begin, end); called by several threads.
 Vectors = Callable[[int, int], np.ndarray]
 
@@ -88,10 +90,7 @@ class Counter:
         memory: int = MEMORY,
         threads: int | None = None,
     ):
-        from threadpoolctl import ThreadpoolController
-
-        self._blas = ThreadpoolController().select(user_api="blas")
-        self._threads = threads or max((one["num_threads"] for one in self._blas.info()), default=os.cpu_count() or 1)
+        self._threads = threads or default_threads()
         self._vectors, self._columns, self._tile, self._memory = vectors, columns, tile, memory
         self._dimensions = query_vectors.shape[1]
         starts = range(0, len(query_vectors), tile[0])
@@ -116,7 +115,7 @@ class Counter:
         return self._together(threads) if threads and fits else self.part(0, len(self))
 
     def _together(self, threads: int) -> np.ndarray:
-        tiles = [self._made(t) for t in range(len(self))]
+        tiles = [self._made(t, t + 1) for t in range(len(self))]
         runs = [self._runs(t) for t in range(len(self))]
         counts = self._columns.zeros()
 
@@ -142,10 +141,10 @@ class Counter:
     def part(self, first: int, last: int) -> np.ndarray:
         """Counts (2, L, golds) over the tiles [first, last): the tiles that hold golds are computed first, then these.
 
-        Holds one tile of candidates and one of scores a thread, and counts of its own.
+        Holds a group of tiles of candidates and one tile of scores a thread, and counts of its own.
         """
-        tile_bytes = 4 * self._tile[1] * (self._tile[0] + self._dimensions)
-        threads = max(1, min(self._threads, self._memory // tile_bytes))
+        thread_bytes = 4 * self._tile[1] * (self._tile[0] + GROUP * self._dimensions)
+        threads = max(1, min(self._threads, self._memory // thread_bytes))
         gold_scores = np.empty(len(self._columns.query), np.float32)
         golds: dict[int, list[_Block]] = {}
         for block in self._blocks:
@@ -157,7 +156,7 @@ class Counter:
             scores = np.empty(self._tile, np.float32)
 
             def work(t: int) -> None:
-                candidates = self._made(t)
+                candidates = self._made(t, t + 1)
                 for block in golds[t]:
                     np.matmul(block.vectors, candidates.T, out=scores)
                     self._read_golds(block, t, scores, gold_scores)
@@ -168,22 +167,26 @@ class Counter:
             scores, mine = np.empty(self._tile, np.float32), self._columns.zeros()
             counts.append(mine)
 
-            def work(t: int) -> None:
-                candidates, runs = self._made(t), self._runs(t)
-                for block in self._blocks:
-                    if not self._columns.skipped(slice(block.start, block.stop), runs):
-                        np.matmul(block.vectors, candidates.T, out=scores)
-                        self._count(block, scores, runs, gold_scores, mine)
+            def work(start: int) -> None:
+                stop = min(start + GROUP, last)
+                group = self._made(start, stop).reshape(stop - start, self._tile[1], -1)
+                for t, candidates in zip(range(start, stop), group):
+                    runs = self._runs(t)
+                    for block in self._blocks:
+                        if not self._columns.skipped(slice(block.start, block.stop), runs):
+                            np.matmul(block.vectors, candidates.T, out=scores)
+                            self._count(block, scores, runs, gold_scores, mine)
 
             return work
 
         self._spread(reader, sorted(golds), threads)
-        self._spread(counter, range(first, last), threads)
+        self._spread(counter, range(first, last, GROUP), threads)
         return sum(counts, start=self._columns.zeros())
 
-    def _made(self, t: int) -> np.ndarray:
-        begin = t * self._tile[1]
-        return filled(self._vectors(begin, min(begin + self._tile[1], len(self._columns))), self._tile[1])
+    def _made(self, first: int, last: int) -> np.ndarray:
+        """The candidates of the tiles [first, last), one below the other."""
+        width = self._tile[1]
+        return filled(self._vectors(first * width, min(last * width, len(self._columns))), (last - first) * width)
 
     def _runs(self, t: int) -> list[tuple[int, int, int]]:
         begin = t * self._tile[1]
@@ -220,7 +223,7 @@ class Counter:
                 stopped.set()
                 raise
 
-        with self._blas.limit(limits=1), ThreadPoolExecutor(threads) as pool:
+        with _blas().limit(limits=1), ThreadPoolExecutor(threads) as pool:
             try:
                 list(pool.map(some, range(threads)))
             finally:
@@ -299,6 +302,18 @@ def _binary_search(flat, first, lengths, wanted, before) -> np.ndarray:
         position += step
         left -= half
     return position - first
+
+
+def _blas():
+    """The libraries of NumPy's matrix product."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+def default_threads() -> int:
+    """As many threads as NumPy's matrix product may use."""
+    return max((library["num_threads"] for library in _blas().info()), default=os.cpu_count() or 1)
 
 
 def room(threads: int, tiles: int, tile_bytes: int, memory: int) -> int:

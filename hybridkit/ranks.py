@@ -211,7 +211,8 @@ class Layout:
         rows = np.arange(len(languages))
         first = rows if same_text is None else same_text
         golds = np.asarray(benchmark.gold_candidate, np.int64)
-        self.pools, language = _numbered(languages)
+        self.pools = np.array(distinct_languages(languages), np.str_)
+        language = _number_in(languages, self.pools)
         rest = np.ones(len(languages), bool)
         rest[first[golds]] = False
         self.order = np.argsort((2 * language + rest[first]) * len(languages) + first, kind="stable")
@@ -257,18 +258,14 @@ def take(sequence: Sequence, rows: np.ndarray) -> list:
     return [sequence[i] for i in rows] if isinstance(sequence, (list, tuple)) else list(sequence[rows])
 
 
-def _numbered(languages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct languages, sorted, and the number of each one's language among them.
-
-    By a comparison a language: there are few of them, and many millions of candidates, which need no sorting.
-    """
+def distinct_languages(languages: np.ndarray) -> list[str]:
+    """The languages that occur, sorted: by a comparison each, since there are few of them and many millions of rows."""
     found: list[str] = []
     left = np.ones(len(languages), bool)
     while left.any():
         found.append(str(languages[left.argmax()]))
         left &= languages != found[-1]
-    pools = np.array(sorted(found), np.str_)
-    return pools, _number_in(languages, pools)
+    return sorted(found)
 
 
 def _number_in(languages: np.ndarray, pools: np.ndarray) -> np.ndarray:
@@ -334,7 +331,7 @@ def gold_ranks(
     check_shape(query_vectors, "queries", len(benchmark.query_ids), benchmark.name)
     check_shape(candidate_vectors, "candidates", len(benchmark.candidate_ids), benchmark.name)
     check_dimensions(query_vectors, candidate_vectors)
-    check_finite(query_vectors, np.arange(len(query_vectors)), "query", benchmark.query_ids)
+    query_vectors = check_finite(query_vectors[:], np.arange(len(query_vectors)), "query", benchmark.query_ids)
     layout = layout or Layout(benchmark)
 
     def vectors(begin: int, end: int) -> np.ndarray:
@@ -384,25 +381,72 @@ def check_finite(vectors: np.ndarray, rows: np.ndarray, what: str, ids: Sequence
     return vectors
 
 
-def load_embeddings(folder: str | Path, benchmark: "Benchmark") -> tuple[np.ndarray, np.ndarray]:
+def load_embeddings(folder: str | Path, benchmark: "Benchmark") -> "tuple[np.ndarray | Stacked, np.ndarray | Stacked]":
     """Ready embeddings: (queries, candidates), memory-mapped from queries.npy and candidates.npy in `folder`.
 
-    Each is a table of float16, float32 or float64, one row a text in the benchmark's order. KitError if a file is
-    missing or unreadable or has the wrong number of rows.
+    Each is a table of float16, float32 or float64, one row a text in the benchmark's order. In place of one file there
+    may be several whose rows follow on, in order of their names: candidates-0.npy, candidates-1.npy, ... KitError if a
+    file is missing or unreadable or the number of rows is wrong.
     """
     found = []
     for what, expected in (("queries", len(benchmark.query_ids)), ("candidates", len(benchmark.candidate_ids))):
-        path = Path(folder) / f"{what}.npy"
-        try:
-            vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            raise KitError(f"{path} is not there: write one row a text to it with numpy.save.") from None
-        except (OSError, ValueError, EOFError) as error:
-            reason = str(error).split(". ")[0] if "pickle" not in str(error) else "it is no array of numbers"
-            raise KitError(f"{path} cannot be read as embeddings ({reason}): write floats with numpy.save.") from error
-        if not isinstance(vectors, np.ndarray):
-            raise KitError(f"{path} is an archive of several arrays: write one array of floats with numpy.save.")
+        vectors = open_embeddings(folder, what)
         check_shape(vectors, what, expected, benchmark.name)
         found.append(vectors)
     check_dimensions(*found)
     return found[0], found[1]
+
+
+def embedding_files(folder: str | Path, what: str) -> list[Path]:
+    """The files that hold the embeddings of `what`, "queries" or "candidates": one, or several in order of their names."""
+    single = Path(folder) / f"{what}.npy"
+    several = sorted(Path(folder).glob(f"{what}-*.npy"), key=lambda path: (len(path.name), path.name))
+    if several and single.exists():
+        raise KitError(f"{folder} holds {single.name} and {several[0].name}: keep the one file, or the several.")
+    return several or [single]
+
+
+def open_embeddings(folder: str | Path, what: str) -> "np.ndarray | Stacked":
+    """The memory-mapped embeddings of `what`, "queries" or "candidates"; KitError as in `load_embeddings`."""
+    tables = [_open_table(path) for path in embedding_files(folder, what)]
+    return tables[0] if len(tables) == 1 else Stacked(tables, what)
+
+
+def _open_table(path: Path) -> np.ndarray:
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise KitError(f"{path} is not there: write one row a text to it with numpy.save.") from None
+    except (OSError, ValueError, EOFError) as error:
+        reason = str(error).split(". ")[0] if "pickle" not in str(error) else "it is no array of numbers"
+        raise KitError(f"{path} cannot be read as embeddings ({reason}): write floats with numpy.save.") from error
+    if not isinstance(vectors, np.ndarray):
+        raise KitError(f"{path} is an archive of several arrays: write one array of floats with numpy.save.")
+    return vectors
+
+
+class Stacked:
+    """Several tables of embeddings as one, whose rows are read by slices or arrays of row numbers."""
+
+    def __init__(self, tables: Sequence[np.ndarray], what: str):
+        kinds = {(table.dtype.str, table.shape[1:]) for table in tables}
+        if len(kinds) > 1 or tables[0].ndim != 2:
+            raise KitError(
+                f"The files with the embeddings of the {what} hold {', '.join(sorted(map(str, kinds)))}: expected tables "
+                "of one type and one number of dimensions."
+            )
+        self._tables = list(tables)
+        self._starts = np.cumsum([0, *map(len, tables)])
+        self.dtype, self.ndim, self.shape = tables[0].dtype, 2, (int(self._starts[-1]), tables[0].shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        rows = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.asarray(rows)
+        found = np.empty((len(rows), self.shape[1]), self.dtype)
+        table = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(table).tolist():
+            here = table == number
+            found[here] = self._tables[number][rows[here] - self._starts[number]]
+        return found
