@@ -1,6 +1,6 @@
 """What gold ranks over shards cost by the size of the corpus, against the bare products of the scores.
 
-    python benchmarks/shards.py [--sizes 100000 1000000] [--queries 1000] [--golds 1] [--dimensions 384] [--shards 4]
+    python benchmarks/shards.py [--sizes 100000 1000000] [--queries 1000] [--golds 1] [--dimensions 384] [--shards N]
                                 [--repeats 3] [--threads N] [--folder FOLDER]
 
 Passages are random vectors of length 1, on disk in half precision and memory-mapped, in four languages.
@@ -42,7 +42,7 @@ def main() -> None:
         print(json.dumps(MEASURES[asked.measure](asked, asked.sizes[0])))
         return
     print(f"{asked.queries:,} queries with {asked.golds} golds each, {asked.dimensions} dimensions in half precision,")
-    print(f"{asked.shards} shards, {asked.threads} threads, median of {asked.repeats} (least to most).\n")
+    print(f"{asked.threads} threads, {asked.shards or 'the default number of'} shards, median of {asked.repeats} (least to most).\n")
     print(
         "| passages | (a) products and conversion, s | (b) gold ranks, s | (b) / (a) | peak RssAnon, GB | peak RSS, GB |"
     )
@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--golds", type=int, default=1)
     parser.add_argument("--dimensions", type=int, default=384)
-    parser.add_argument("--shards", type=int, default=4)
+    parser.add_argument("--shards", type=int, help="default: one for every 262,144 passages, as in the kit")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
         "--threads", type=int, default=default_threads(), help="default: as many as NumPy's product uses"
@@ -104,7 +104,7 @@ def in_own_process(measure: str, size: int, place: Path, asked: argparse.Namespa
     """One measurement, as that process tells it."""
     given = {"sizes": size, "place": place, "measure": measure}
     given |= {name: getattr(asked, name) for name in ("queries", "golds", "dimensions", "shards", "threads")}
-    options = [text for name, value in given.items() for text in (f"--{name}", str(value))]
+    options = [text for name, value in given.items() if value for text in (f"--{name}", str(value))]
     threads = {"OMP_NUM_THREADS": str(asked.threads), "OPENBLAS_NUM_THREADS": str(asked.threads)}
     environment = os.environ | threads | {"HYBRIDKIT_CACHE": str(place / "cache")}
     done = subprocess.run([sys.executable, __file__, *options], env=environment, check=True, stdout=subprocess.PIPE)
