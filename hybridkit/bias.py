@@ -16,7 +16,7 @@ def rank_distance(gold: GoldRanks, languages: Sequence[str] | None = None) -> pd
     (N + 1) (g - 1) / (g + 1) for N candidates and g golds, averaged over the queries. The figure of arXiv 2408.10536
     (table 2) is the mean of `mean` over the query languages.
     """
-    query, ranks, candidates = _multilingual(gold, languages)
+    query, _, ranks, candidates = _multilingual(gold, languages)
     starts = np.flatnonzero(np.diff(query, prepend=-1))
     if not len(starts):
         return pd.DataFrame({name: [] for name in ("query_language", "queries", "mean", "median", "chance")})
@@ -38,11 +38,11 @@ def language_pair_ranks(gold: GoldRanks, languages: Sequence[str] | None = None)
 
     Columns: query_language, gold_language, golds, mean, median; `languages` as in `rank_distance`.
     """
-    query, ranks, _ = _multilingual(gold, languages)
+    query, language, ranks, _ = _multilingual(gold, languages)
     rows = pd.DataFrame(
         {
             "query_language": gold.query_languages[query],
-            "gold_language": gold.gold_language[chosen(gold, languages).golds],
+            "gold_language": language,
             "rank": ranks,
         }
     )
@@ -57,8 +57,8 @@ def same_language_first(gold: GoldRanks, languages: Sequence[str] | None = None)
     system that cannot tell them apart is at the chance level: 1 / L for one gold in each of L languages. Queries count
     that have golds in their own language and in others; `languages` as in `rank_distance`.
     """
-    query, ranks, _ = _multilingual(gold, languages)
-    own = gold.gold_language[chosen(gold, languages).golds] == gold.query_languages[query]
+    query, language, ranks, _ = _multilingual(gold, languages)
+    own = language == gold.query_languages[query]
     starts = np.flatnonzero(np.diff(query, prepend=-1))
     if not len(starts):
         return pd.DataFrame({name: [] for name in ("query_language", "queries", "share", "chance")})
@@ -74,7 +74,12 @@ def same_language_first(gold: GoldRanks, languages: Sequence[str] | None = None)
     return found.assign(chance=by_language["chance"].mean()).reset_index()
 
 
-def _multilingual(gold: GoldRanks, languages: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray, int]:
-    """Query and rank of each chosen gold in the pool of the chosen languages, and the size of that pool."""
+def _multilingual(gold: GoldRanks, languages: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Query, language and rank of each chosen gold in the pool of the chosen languages, and the size of that pool.
+
+    Golds that the benchmark does not rank in that pool are left out.
+    """
     part = chosen(gold, languages)
-    return gold.gold_query[part.golds], gold.ranks(part.pools)[part.golds], part.candidates
+    ranks = gold.ranks(part.pools)[part.golds]
+    there = ~np.isnan(ranks)
+    return gold.gold_query[part.golds][there], gold.gold_language[part.golds][there], ranks[there], part.candidates

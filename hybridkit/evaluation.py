@@ -1,40 +1,31 @@
 """Evaluate a model on a benchmark: one encoding pass, each distinct text once, then gold ranks."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from hybridkit import encoding, shards
 from hybridkit.corpora.benchmark import Benchmark
 from hybridkit.encoders import load
-from hybridkit.ranks import GoldRanks, gold_ranks
+from hybridkit.ranks import GoldRanks, Layout, gold_ranks
 
 
 def evaluate_model(model, benchmark: Benchmark, system: str = "", batch_size: int = 128) -> GoldRanks:
     """Gold ranks of a model, given as a SentenceTransformer, a folder or an id.
 
     Queries are encoded with the model's own query prompt and candidates with its document prompt, as saved
-    in training; scores are cosines.
+    in training; scores are cosines. A benchmark of more than 262,144 candidates goes through `shards.evaluate_model`,
+    with the same counts.
     """
+    if isinstance(model, str) and len(benchmark.candidate_ids) > shards.SHARD:
+        return shards.evaluate_model(model, benchmark, system, batch_size)
     if isinstance(model, str):
         system = system or model
         model = load(model)
-    queries = _embed(model.encode_query, benchmark.query_texts, benchmark.query_languages, batch_size)
-    candidates = _embed(model.encode_document, benchmark.candidate_texts, benchmark.candidate_languages, batch_size)
-    return gold_ranks(queries, candidates, benchmark, system=system)
-
-
-def _embed(encode, texts: Sequence[str], languages: np.ndarray, batch_size: int) -> np.ndarray:
-    """Unit vectors (texts, dimension), float32.
-
-    Language by language: the library sorts by number of characters to save padding, which says little
-    about tokens across scripts.
-    """
-    vectors: np.ndarray | None = None
-    for code in sorted(set(languages)):
-        rows = np.flatnonzero(languages == code)
-        place = {text: number for number, text in enumerate(dict.fromkeys(texts[i] for i in rows))}
-        found = encode(list(place), batch_size=batch_size, show_progress_bar=False, normalize_embeddings=True)
-        if vectors is None:
-            vectors = np.empty((len(texts), found.shape[1]), dtype=np.float32)
-        vectors[rows] = found[[place[texts[i]] for i in rows]]
-    return vectors
+    layout = Layout(benchmark, encoding.same_text(benchmark))
+    encode = encoding.documents(model, batch_size)
+    blocks = encoding.Blocks(encode, benchmark.candidate_texts, layout.order, layout.text_starts, layout.columns.bounds)
+    queries = encoding.queries(model, benchmark, batch_size)
+    candidates = np.empty((len(layout.order), queries.shape[1]), np.float32)
+    for start in range(0, len(layout.order), encoding.WIDTH):
+        stop = min(start + encoding.WIDTH, len(layout.order))
+        candidates[layout.order[start:stop]] = blocks(start, stop)
+    return gold_ranks(queries, candidates, benchmark, system=system, layout=layout)

@@ -92,6 +92,12 @@ def _rows(measures: dict[str, np.ndarray], setting: np.ndarray, settings: int) -
     return pd.DataFrame({"queries": counted, **means})
 
 
+def _ranked(ranks: np.ndarray, query: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The golds that are ranked in a pool: their ranks and queries."""
+    there = ~np.isnan(ranks)
+    return ranks[there], query[there]
+
+
 def table(
     gold: GoldRanks,
     languages: Sequence[str] | None = None,
@@ -102,13 +108,13 @@ def table(
 
     Columns: setting, query_language, pool (language code, or "all" for the multilingual pool), queries (how many
     counted: those with a gold in the pool), mAP, MRR, Recall@k, nDCG@k. Settings that no query counts for are left
-    out. Settings as in section 4 of arXiv 2408.10536.
+    out, and so are those that the benchmark does not rank. Settings as in section 4 of arXiv 2408.10536.
     """
     part = chosen(gold, languages)
     asked, query_language = np.unique(gold.query_languages, return_inverse=True)
     pools = len(gold.pools)
-    own = gold.pool_index[part.golds]
-    single = rank_golds(gold.own_ranks()[part.golds], gold.gold_query[part.golds] * pools + own)
+    setting = (gold.gold_query * pools + gold.pool_index)[part.golds]
+    single = rank_golds(*_ranked(gold.own_ranks()[part.golds], setting))
     alone = _rows(
         _measures(single, recall_at, ndcg_at),
         query_language[single.queries // pools] * pools + single.queries % pools,
@@ -118,7 +124,7 @@ def table(
     alone.insert(1, "pool", np.tile(gold.pools, len(asked)))
     same = alone["query_language"] == alone["pool"]
     alone.insert(0, "setting", np.where(same, *SETTINGS[:2]))
-    union = rank_golds(gold.ranks(part.pools)[part.golds], gold.gold_query[part.golds])
+    union = rank_golds(*_ranked(gold.ranks(part.pools)[part.golds], gold.gold_query[part.golds]))
     joint = _rows(_measures(union, recall_at, ndcg_at), query_language[union.queries], len(asked))
     joint.insert(0, "setting", SETTINGS[2])
     joint.insert(1, "query_language", asked)

@@ -4,9 +4,7 @@ Everything that the kit reports about retrieval is a function of these counts (`
 """
 
 import json
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,19 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hybridkit.counting import MEMORY, TILE, Columns, Counter, count_scores
 from hybridkit.errors import KitError
 from hybridkit.files import holds_only, written_whole
 
 if TYPE_CHECKING:
     from hybridkit.corpora.benchmark import Benchmark
 
-#: Shape of the tiles of scores, in queries and candidates: 1 MiB of float32, which stays in a core's cache.
-TILE = (256, 1024)
-#: Most bytes that the scores held at one time may take, over all threads.
-MEMORY = 256 * 2**20
-#: Scores are sorted in runs of this length, which NumPy's vectorised sort keeps in registers: measured five times as
-#: fast per score as runs of a thousand on one processor, and no slower on others.
-RUN = 512
+#: Stands for the counts of a pool in which a gold is not ranked.
+NOT_COUNTED = -1
 _FILES = {"queries.parquet", "golds.parquet", "about.json"}
 
 
@@ -40,6 +34,8 @@ class GoldRanks:
     share its `questions` entry. Golds: `gold_query` (golds,) rows of queries, ascending, `gold_language` and
     `gold_candidate` (golds,), language and id of the relevant passage; `above` (golds, L), how many candidates
     of that language score higher than the gold, and `tied` (golds, L), how many others score exactly the same.
+    Both are -1 for a pool in which the gold is not ranked: where a benchmark ranks each query in its own language alone,
+    every other.
     """
 
     benchmark: str
@@ -59,17 +55,21 @@ class GoldRanks:
     def ranks(self, pool: Sequence[str]) -> np.ndarray:
         """Rank (golds,) of each gold among the candidates in the languages `pool`; equal scores share the middle rank.
 
-        1 is the best; ties give halves. Only meaningful for golds whose own language is in `pool`.
+        1 is the best; ties give halves; NaN where the gold is not ranked in all of `pool`. Only meaningful for golds
+        whose own language is in `pool`.
         """
         columns = [i for i, language in enumerate(self.pools) if language in pool]
         if isinstance(pool, str) or len(columns) != len(set(pool)):
             raise KitError(f"The pool {pool!r} is not a list of languages of the candidates: {', '.join(self.pools)}.")
-        return 1.0 + self.above[:, columns].sum(axis=1) + self.tied[:, columns].sum(axis=1) / 2
+        above, tied = self.above[:, columns], self.tied[:, columns]
+        ranks = 1.0 + above.sum(axis=1) + tied.sum(axis=1) / 2
+        ranks[(above == NOT_COUNTED).any(axis=1)] = np.nan
+        return ranks
 
     def own_ranks(self) -> np.ndarray:
-        """Rank (golds,) of each gold among the candidates in its own language, ties as in `ranks`."""
+        """Rank (golds,) of each gold among the candidates in its own language, ties and NaN as in `ranks`."""
         own = (np.arange(len(self.gold_query)), self.pool_index)
-        return 1.0 + self.above[own] + self.tied[own] / 2
+        return np.where(self.above[own] == NOT_COUNTED, np.nan, 1.0 + self.above[own] + self.tied[own] / 2)
 
     @property
     def languages(self) -> list[str]:
@@ -83,8 +83,8 @@ class GoldRanks:
 
     @property
     def tied_share(self) -> float:
-        """Share of golds that score exactly as some other candidate of the whole pool does."""
-        return float(self.tied.any(axis=1).mean())
+        """Share of golds that score exactly as some other candidate does, of all in which they are ranked."""
+        return float((self.tied > 0).any(axis=1).mean())
 
     def save(self, folder: str | Path) -> Path:
         """Write queries.parquet, golds.parquet and about.json; the folder appears whole or stays as it was.
@@ -147,13 +147,16 @@ def check_replaceable(folder: Path) -> None:
 
 
 def _write_table(columns: dict[str, np.ndarray], path: Path) -> None:
-    """Write columns as Parquet, whole numbers in the smallest unsigned type that holds them."""
-    narrow = {
-        name: values.astype(np.min_scalar_type(int(values.max(initial=0)))) if values.dtype.kind == "i" else values
-        for name, values in columns.items()
-    }
-    table = pa.table({name: pa.array(values) for name, values in narrow.items()})
+    """Write columns as Parquet, whole numbers in the smallest type that holds them."""
+    table = pa.table({name: pa.array(_narrow(values)) for name, values in columns.items()})
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind != "i":
+        return values
+    least, most = int(values.min(initial=0)), int(values.max(initial=0))
+    return values.astype(np.min_scalar_type(most if least == 0 else min(least, -most - 1)))
 
 
 def _read_table(path: Path) -> pa.Table:
@@ -192,58 +195,90 @@ def chosen(gold: GoldRanks, languages: Sequence[str] | None) -> Chosen:
     return Chosen(pools, int(sizes.sum()), np.flatnonzero(asked & np.isin(gold.gold_language, pools)))
 
 
-class _Layout:
-    """A benchmark with its candidates in order of language, so that each language is one range of columns."""
+class Layout:
+    """A benchmark with its candidates in the fixed order in which they are compared: by language, and within a language
+    those that share a text with a relevant passage first, then by row; copies of a text stand side by side.
 
-    def __init__(self, benchmark: "Benchmark"):
-        self.pools, language = np.unique(np.asarray(benchmark.candidate_languages, np.str_), return_inverse=True)
-        self.order = np.argsort(language, kind="stable")
-        self.bounds = np.concatenate([[0], np.cumsum(np.bincount(language, minlength=len(self.pools)))])
+    `order` (candidates,): their rows. `same_text` (candidates,): the first row with the same text and language, by which
+    copies are known; without it every candidate is taken for a text of its own. With the relevant passages in front,
+    few tiles hold golds. `text_starts` (texts,): the column at which each text begins.
+    """
+
+    def __init__(self, benchmark: "Benchmark", same_text: np.ndarray | None = None):
+        languages, query_languages = (
+            np.asarray(side, np.str_) for side in (benchmark.candidate_languages, benchmark.query_languages)
+        )
+        rows = np.arange(len(languages))
+        first = rows if same_text is None else same_text
+        golds = np.asarray(benchmark.gold_candidate, np.int64)
+        self.pools = np.array(distinct_languages(languages), np.str_)
+        language = _number_in(languages, self.pools)
+        rest = np.ones(len(languages), bool)
+        rest[first[golds]] = False
+        self.order = np.argsort((2 * language + rest[first]) * len(languages) + first, kind="stable")
+        self.text_starts = np.flatnonzero(first[self.order] == self.order)
         column = np.empty_like(self.order)
-        column[self.order] = np.arange(len(self.order))
-        self.gold_query = np.asarray(benchmark.gold_query, np.int64)
-        self.gold_column = column[np.asarray(benchmark.gold_candidate, np.int64)]
-        self.gold_language = language[np.asarray(benchmark.gold_candidate, np.int64)]
-        # Languages first: a column of counts is then contiguous while it is added to.
-        self.above = np.zeros((len(self.pools), len(self.gold_query)), np.int32)
-        self.tied = np.zeros_like(self.above)
+        column[self.order] = rows
+        own = getattr(benchmark, "own_language_only", False)
+        self.columns = Columns(
+            bounds=np.concatenate([[0], np.cumsum(np.bincount(language, minlength=len(self.pools)))]),
+            query=np.asarray(benchmark.gold_query, np.int64),
+            column=column[golds],
+            language=language[golds],
+            asked=_number_in(query_languages, self.pools) if own else None,
+        )
 
-    def golds_of(self, start: int, stop: int) -> slice:
-        """The golds of the queries [start, stop)."""
-        return slice(*np.searchsorted(self.gold_query, [start, stop]))
-
-    def runs(self, start: int, stop: int) -> list[tuple[int, int, int]]:
-        """Cut columns [start, stop) into runs of one language: (begin, end, language), counted from `start`."""
-        found = []
-        for language, (first, last) in enumerate(zip(self.bounds, self.bounds[1:])):
-            first, last = max(int(first), start), min(int(last), stop)
-            found += [(a - start, min(a + RUN, last) - start, language) for a in range(first, last, RUN)]
-        return found
-
-    def result(self, benchmark: "Benchmark", system: str) -> GoldRanks:
-        """The counts as GoldRanks; a gold is not its own tie."""
-        self.tied[self.gold_language, np.arange(len(self.gold_query))] -= 1
-        gold_candidate = np.asarray(benchmark.gold_candidate, np.int64)
+    def result(self, counts: np.ndarray, benchmark: "Benchmark", system: str) -> GoldRanks:
+        """Counts (2, L, golds) over all columns as GoldRanks; a gold is not its own tie."""
+        above, tied = counts.copy()
+        columns = self.columns
+        tied[columns.language, np.arange(len(columns.query))] -= 1
+        if columns.asked is not None:
+            skipped = columns.asked[columns.query] != np.arange(len(self.pools))[:, None]
+            above[skipped] = tied[skipped] = NOT_COUNTED
         return GoldRanks(
             benchmark=benchmark.name,
             system=system,
             pools=tuple(self.pools.tolist()),
-            pool_sizes=np.diff(self.bounds),
+            pool_sizes=np.diff(columns.bounds),
             query_ids=np.asarray(benchmark.query_ids, np.str_),
             query_languages=np.asarray(benchmark.query_languages, np.str_),
             questions=np.asarray(benchmark.questions, np.str_),
-            gold_query=self.gold_query,
-            gold_language=self.pools[self.gold_language],
-            gold_candidate=np.asarray(benchmark.candidate_ids, np.str_)[gold_candidate],
-            above=np.ascontiguousarray(self.above.T),
-            tied=np.ascontiguousarray(self.tied.T),
+            gold_query=columns.query,
+            gold_language=self.pools[columns.language],
+            gold_candidate=np.array(take(benchmark.candidate_ids, self.order[columns.column]), np.str_),
+            above=np.ascontiguousarray(above.T),
+            tied=np.ascontiguousarray(tied.T),
             fingerprint=benchmark.fingerprint,
         )
 
 
+def take(sequence: Sequence, rows: np.ndarray) -> list:
+    """Some elements of a sequence: of a list one by one, of one that is memory-mapped by an array of row numbers."""
+    return [sequence[i] for i in rows] if isinstance(sequence, (list, tuple)) else list(sequence[rows])
+
+
+def distinct_languages(languages: np.ndarray) -> list[str]:
+    """The languages that occur, sorted: by a comparison each, since there are few of them and many millions of rows."""
+    found: list[str] = []
+    left = np.ones(len(languages), bool)
+    while left.any():
+        found.append(str(languages[left.argmax()]))
+        left &= languages != found[-1]
+    return sorted(found)
+
+
+def _number_in(languages: np.ndarray, pools: np.ndarray) -> np.ndarray:
+    """The number of each language among the pools, -1 for one that is no pool."""
+    number = np.full(len(languages), -1, np.int64)
+    for i, pool in enumerate(pools):
+        number[languages == pool] = i
+    return number
+
+
 def pool_order(benchmark: "Benchmark") -> np.ndarray:
     """Rows of the candidates (candidates,) in the order in which `count` takes their scores: by language."""
-    return _Layout(benchmark).order
+    return Layout(benchmark).order
 
 
 def count(score_blocks: Iterable[tuple[int, np.ndarray]], benchmark: "Benchmark", system: str = "") -> GoldRanks:
@@ -252,8 +287,9 @@ def count(score_blocks: Iterable[tuple[int, np.ndarray]], benchmark: "Benchmark"
     `score_blocks` yields (first query row, scores (rows, candidates) float32), the candidates in `pool_order`;
     together they cover every query once. The blocks are overwritten.
     """
-    layout = _Layout(benchmark)
-    runs = layout.runs(0, len(layout.order))
+    layout = Layout(benchmark)
+    columns, counts = layout.columns, layout.columns.zeros()
+    runs = columns.runs(0, len(columns))
     counted = np.zeros(len(benchmark.query_ids), np.int64)
     for start, scores in score_blocks:
         scores = np.ascontiguousarray(scores, np.float32)
@@ -263,63 +299,13 @@ def count(score_blocks: Iterable[tuple[int, np.ndarray]], benchmark: "Benchmark"
                 f"expected a number for each of the {len(layout.order):,} candidates."
             )
         counted[start : start + len(scores)] += 1
-        golds = layout.golds_of(start, start + len(scores))
-        rows = layout.gold_query[golds] - start
-        gold_scores = scores[rows, layout.gold_column[golds]]
-        _sort_runs(scores, runs)
-        _count_sorted(scores, runs, rows, gold_scores, layout.above[:, golds], layout.tied[:, golds])
+        golds = columns.golds_of(start, start + len(scores))
+        rows = columns.query[golds] - start
+        count_scores(scores, runs, rows, scores[rows, columns.column[golds]], counts[:, :, golds])
     if (counted != 1).any():
         query = int(np.flatnonzero(counted != 1)[0])
         raise KitError(f"Query {query} was scored {counted[query]} times: give the scores of every query once.")
-    return layout.result(benchmark, system)
-
-
-def _sort_runs(scores: np.ndarray, runs: list[tuple[int, int, int]]) -> None:
-    for begin, end, _ in runs:
-        scores[:, begin:end].sort(axis=1)
-
-
-def _count_sorted(scores, runs, rows, gold_scores, above, tied) -> None:
-    """Add to `above` and `tied` (L, golds) what the sorted runs of `scores` (queries, width) hold for each gold.
-
-    `rows` and `gold_scores` (golds,): row of `scores` and score of each gold. `tied` includes the gold itself.
-    """
-    begins, ends, languages = (np.array(part)[:, None] for part in zip(*runs))
-    lengths = ends - begins
-    first = begins + rows * scores.shape[1]
-    flat = scores.reshape(-1)
-    below = _binary_search(flat, first, lengths, gold_scores, np.less)
-    # Few runs hold a score equal to the gold's: only there the upper end is searched too.
-    at = np.minimum(below, lengths - 1)
-    at += first
-    run, gold = np.nonzero((flat.take(at) == gold_scores) & (below < lengths))
-    upper = _binary_search(flat, first[run, gold], lengths[run, 0], gold_scores[gold], np.less_equal)
-    equal = upper - below[run, gold]
-    not_below = lengths - below
-    for i, language in enumerate(languages[:, 0]):
-        above[language] += not_below[i].astype(np.int32)
-    np.subtract.at(above, (languages[run, 0], gold), equal.astype(np.int32))
-    np.add.at(tied, (languages[run, 0], gold), equal.astype(np.int32))
-
-
-def _binary_search(flat, first, lengths, wanted, before) -> np.ndarray:
-    """How many of the `lengths` ascending scores from `first` on stand `before` (less, less or equal) the `wanted`.
-
-    All searches advance together, one halving at a time; shapes are broadcast to that of `first`.
-    """
-    position = first.copy()
-    probe, step = np.empty_like(position), np.empty_like(position)
-    value, passed = np.empty(position.shape, np.float32), np.empty(position.shape, bool)
-    left = lengths.copy()
-    while (left > 0).any():
-        half = np.where(left > 1, left // 2, left)
-        np.add(position, np.maximum(half - 1, 0), out=probe)
-        flat.take(probe, out=value, mode="clip")
-        before(value, wanted, out=passed)
-        np.multiply(passed, half, out=step)
-        position += step
-        left -= half
-    return position - first
+    return layout.result(counts, benchmark, system)
 
 
 def gold_ranks(
@@ -330,6 +316,7 @@ def gold_ranks(
     tile: tuple[int, int] = TILE,
     memory: int = MEMORY,
     threads: int | None = None,
+    layout: Layout | None = None,
 ) -> GoldRanks:
     """Gold ranks from embeddings; the score is the inner product in float32 (the cosine, for vectors of length 1).
 
@@ -338,97 +325,24 @@ def gold_ranks(
     thread, the last ones filled up with zeros: a score is then the same number whatever follows in either list and
     however many threads work. The scores of `tile[0]` queries are held together where they fit into `memory` bytes
     (over all threads); where they do not, the tiles that hold golds are computed first and then every tile once
-    more, one by one, with the same counts. `threads` defaults to what NumPy's matrix product may use.
+    more, one by one, with the same counts. `threads` defaults to what NumPy's matrix product may use. `layout`: one
+    of the benchmark that was made before. `shards` does the same part by part.
     """
-    from threadpoolctl import ThreadpoolController
+    check_shape(query_vectors, "queries", len(benchmark.query_ids), benchmark.name)
+    check_shape(candidate_vectors, "candidates", len(benchmark.candidate_ids), benchmark.name)
+    check_dimensions(query_vectors, candidate_vectors)
+    query_vectors = check_finite(query_vectors[:], np.arange(len(query_vectors)), "query", benchmark.query_ids)
+    layout = layout or Layout(benchmark)
 
-    _check_shape(query_vectors, "queries", len(benchmark.query_ids), benchmark)
-    _check_shape(candidate_vectors, "candidates", len(benchmark.candidate_ids), benchmark)
-    _check_dimensions(query_vectors, candidate_vectors)
-    _check_finite(query_vectors, "query", benchmark.query_ids)
-    _check_finite(candidate_vectors, "candidate", benchmark.candidate_ids)
-    blas = ThreadpoolController().select(user_api="blas")
-    threads = threads or max((library["num_threads"] for library in blas.info()), default=os.cpu_count() or 1)
-    layout = _Layout(benchmark)
-    tiles = _Tiles(candidate_vectors, layout, tile[1], memory)
-    starts = range(0, len(query_vectors), tile[0])
-    held, threads = _room(min(threads, len(starts)), len(tiles), 4 * tile[0] * tile[1], memory)
-    waiting = iter(starts)
+    def vectors(begin: int, end: int) -> np.ndarray:
+        rows = layout.order[begin:end]
+        return check_finite(candidate_vectors[rows], rows, "candidate", benchmark.candidate_ids)
 
-    def work(_) -> None:
-        scores = np.empty((held, *tile), np.float32)
-        for start in waiting:
-            block = _filled(query_vectors[start : start + tile[0]], tile[0])
-            _count_rows(block, start, min(start + tile[0], len(query_vectors)), tiles, layout, scores)
-
-    with blas.limit(limits=1), ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(threads)))
-    return layout.result(benchmark, system)
+    counter = Counter(query_vectors, vectors, layout.columns, tile, memory, threads)
+    return layout.result(counter.everything(), benchmark, system)
 
 
-def _room(threads: int, tiles: int, tile_bytes: int, memory: int) -> tuple[int, int]:
-    """(tiles of scores that a thread holds: all or one, threads). One by one costs every product up to twice."""
-    together = memory // (tiles * tile_bytes)
-    if 2 * together >= threads:
-        return tiles, min(threads, together)
-    return 1, max(1, min(threads, memory // tile_bytes))
-
-
-class _Tiles:
-    """The candidates in the layout's order, cut into tiles of `width` rows of float32, the last filled with zeros.
-
-    Made once if all fit into `memory` bytes, else each time that one is asked for.
-    """
-
-    def __init__(self, vectors: np.ndarray, layout: _Layout, width: int, memory: int):
-        self._vectors, self._layout, self._width = vectors, layout, width
-        self._starts = range(0, len(vectors), width)
-        self.runs = [layout.runs(start, min(start + width, len(vectors))) for start in self._starts]
-        self.of_gold = layout.gold_column // width
-        fits = len(self._starts) * width * vectors.shape[1] * 4 <= memory
-        self._made = [self._make(start) for start in self._starts] if fits else None
-
-    def __len__(self) -> int:
-        return len(self._starts)
-
-    def _make(self, start: int) -> np.ndarray:
-        return _filled(self._vectors[self._layout.order[start : start + self._width]], self._width)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return self._made[index] if self._made else self._make(self._starts[index])
-
-
-def _count_rows(block, start: int, stop: int, tiles: _Tiles, layout: _Layout, scores: np.ndarray) -> None:
-    """Count the golds of the queries [start, stop) with vectors `block`; `scores` has room for one tile or for all."""
-    golds = layout.golds_of(start, stop)
-    rows, columns = layout.gold_query[golds] - start, layout.gold_column[golds] % scores.shape[2]
-    above, tied = layout.above[:, golds], layout.tied[:, golds]
-    gold_scores = np.empty(len(rows), np.float32)
-    together = len(scores) == len(tiles)
-    for t in range(len(tiles)):
-        here = np.flatnonzero(tiles.of_gold[golds] == t)
-        if not together and not len(here):
-            continue
-        tile = scores[t if together else 0]
-        np.matmul(block, tiles[t].T, out=tile)
-        gold_scores[here] = tile[rows[here], columns[here]]
-    for t in range(len(tiles)):
-        tile = scores[t if together else 0]
-        if not together:
-            np.matmul(block, tiles[t].T, out=tile)
-        # Sorting reads the tile from end to end, so that it lies in the core's cache when the search jumps about in it.
-        _sort_runs(tile, tiles.runs[t])
-        _count_sorted(tile, tiles.runs[t], rows, gold_scores, above, tied)
-
-
-def _filled(vectors: np.ndarray, rows: int) -> np.ndarray:
-    """A float32 copy of `vectors` with `rows` rows, zeros after the last one."""
-    filled = np.zeros((rows, vectors.shape[1]), np.float32)
-    filled[: len(vectors)] = vectors
-    return filled
-
-
-def _check_shape(vectors: np.ndarray, what: str, expected: int, benchmark: "Benchmark") -> None:
+def check_shape(vectors: np.ndarray, what: str, expected: int, benchmark: str) -> None:
     if vectors.ndim != 2 or vectors.dtype.kind != "f":
         raise KitError(
             f"The embeddings of the {what} are {vectors.dtype} of shape {vectors.shape}: "
@@ -436,12 +350,12 @@ def _check_shape(vectors: np.ndarray, what: str, expected: int, benchmark: "Benc
         )
     if len(vectors) != expected:
         raise KitError(
-            f"The embeddings of the {what} have {len(vectors):,} rows, but {benchmark.name} has {expected:,} {what}: "
+            f"The embeddings of the {what} have {len(vectors):,} rows, but {benchmark} has {expected:,} {what}: "
             f"give one row for each of them, in the benchmark's order."
         )
 
 
-def _check_dimensions(query_vectors: np.ndarray, candidate_vectors: np.ndarray) -> None:
+def check_dimensions(query_vectors: np.ndarray, candidate_vectors: np.ndarray) -> None:
     if query_vectors.shape[1] != candidate_vectors.shape[1]:
         raise KitError(
             f"The embeddings of the queries have {query_vectors.shape[1]} dimensions and those of the candidates "
@@ -449,39 +363,90 @@ def _check_dimensions(query_vectors: np.ndarray, candidate_vectors: np.ndarray) 
         )
 
 
-def _check_finite(vectors: np.ndarray, what: str, ids: Sequence[str]) -> None:
-    """Squared lengths within float32 bound every inner product (Cauchy-Schwarz), so no score can be NaN."""
-    for start in range(0, len(vectors), TILE[1]):
-        with np.errstate(over="ignore"):
-            part = np.asarray(vectors[start : start + TILE[1]], np.float32)
-            bad = np.flatnonzero(~np.isfinite(np.einsum("ij,ij->i", part, part)))
-        if len(bad):
-            row = start + int(bad[0])
-            raise KitError(
-                f'The embedding of {what} "{ids[row]}" (row {row}, counted from 0) holds NaN, infinity or numbers too '
-                f"large for float32: encode the texts again and look at this one."
-            )
+def check_finite(vectors: np.ndarray, rows: np.ndarray, what: str, ids: Sequence[str] | None = None) -> np.ndarray:
+    """The same vectors in float32; KitError names the first row that cannot be scored, `rows` and `ids` telling which.
+
+    Squared lengths within float32 bound every inner product (Cauchy-Schwarz), so no score can be NaN.
+    """
+    with np.errstate(over="ignore"):
+        vectors = np.asarray(vectors, np.float32)
+        bad = np.flatnonzero(~np.isfinite(np.einsum("ij,ij->i", vectors, vectors)))
+    if len(bad):
+        row = int(rows[bad[0]])
+        named = "" if ids is None else f' "{take(ids, np.array([row]))[0]}"'
+        raise KitError(
+            f"The embedding of {what}{named} (row {row}, counted from 0) holds NaN, infinity or numbers too "
+            f"large for float32: encode the texts again and look at this one."
+        )
+    return vectors
 
 
-def load_embeddings(folder: str | Path, benchmark: "Benchmark") -> tuple[np.ndarray, np.ndarray]:
+def load_embeddings(folder: str | Path, benchmark: "Benchmark") -> "tuple[np.ndarray | Stacked, np.ndarray | Stacked]":
     """Ready embeddings: (queries, candidates), memory-mapped from queries.npy and candidates.npy in `folder`.
 
-    Each is a table of float16, float32 or float64, one row a text in the benchmark's order. KitError if a file is
-    missing or unreadable or has the wrong number of rows.
+    Each is a table of float16, float32 or float64, one row a text in the benchmark's order. In place of one file there
+    may be several whose rows follow on, in order of their names: candidates-0.npy, candidates-1.npy, ... KitError if a
+    file is missing or unreadable or the number of rows is wrong.
     """
     found = []
     for what, expected in (("queries", len(benchmark.query_ids)), ("candidates", len(benchmark.candidate_ids))):
-        path = Path(folder) / f"{what}.npy"
-        try:
-            vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            raise KitError(f"{path} is not there: write one row a text to it with numpy.save.") from None
-        except (OSError, ValueError, EOFError) as error:
-            reason = str(error).split(". ")[0] if "pickle" not in str(error) else "it is no array of numbers"
-            raise KitError(f"{path} cannot be read as embeddings ({reason}): write floats with numpy.save.") from error
-        if not isinstance(vectors, np.ndarray):
-            raise KitError(f"{path} is an archive of several arrays: write one array of floats with numpy.save.")
-        _check_shape(vectors, what, expected, benchmark)
+        vectors = open_embeddings(folder, what)
+        check_shape(vectors, what, expected, benchmark.name)
         found.append(vectors)
-    _check_dimensions(*found)
+    check_dimensions(*found)
     return found[0], found[1]
+
+
+def embedding_files(folder: str | Path, what: str) -> list[Path]:
+    """The files that hold the embeddings of `what`, "queries" or "candidates": one, or several in order of their names."""
+    single = Path(folder) / f"{what}.npy"
+    several = sorted(Path(folder).glob(f"{what}-*.npy"), key=lambda path: (len(path.name), path.name))
+    if several and single.exists():
+        raise KitError(f"{folder} holds {single.name} and {several[0].name}: keep the one file, or the several.")
+    return several or [single]
+
+
+def open_embeddings(folder: str | Path, what: str) -> "np.ndarray | Stacked":
+    """The memory-mapped embeddings of `what`, "queries" or "candidates"; KitError as in `load_embeddings`."""
+    tables = [_open_table(path) for path in embedding_files(folder, what)]
+    return tables[0] if len(tables) == 1 else Stacked(tables, what)
+
+
+def _open_table(path: Path) -> np.ndarray:
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise KitError(f"{path} is not there: write one row a text to it with numpy.save.") from None
+    except (OSError, ValueError, EOFError) as error:
+        reason = str(error).split(". ")[0] if "pickle" not in str(error) else "it is no array of numbers"
+        raise KitError(f"{path} cannot be read as embeddings ({reason}): write floats with numpy.save.") from error
+    if not isinstance(vectors, np.ndarray):
+        raise KitError(f"{path} is an archive of several arrays: write one array of floats with numpy.save.")
+    return vectors
+
+
+class Stacked:
+    """Several tables of embeddings as one, whose rows are read by slices or arrays of row numbers."""
+
+    def __init__(self, tables: Sequence[np.ndarray], what: str):
+        kinds = {(table.dtype.str, table.shape[1:]) for table in tables}
+        if len(kinds) > 1 or tables[0].ndim != 2:
+            raise KitError(
+                f"The files with the embeddings of the {what} hold {', '.join(sorted(map(str, kinds)))}: expected tables "
+                "of one type and one number of dimensions."
+            )
+        self._tables = list(tables)
+        self._starts = np.cumsum([0, *map(len, tables)])
+        self.dtype, self.ndim, self.shape = tables[0].dtype, 2, (int(self._starts[-1]), tables[0].shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        rows = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.asarray(rows)
+        found = np.empty((len(rows), self.shape[1]), self.dtype)
+        table = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(table).tolist():
+            here = table == number
+            found[here] = self._tables[number][rows[here] - self._starts[number]]
+        return found

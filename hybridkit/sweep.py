@@ -385,7 +385,7 @@ def run_tasks(
             raise
         executor.shutdown()
     for name, *_ in tasks:
-        lost = f"its worker was lost {RETRIES + 1} times; see whether memory ran out and run the sweep again"
+        lost = f"its worker was lost {RETRIES + 1} times; see whether memory ran out and run the same command again"
         outcomes.setdefault(name, Outcome(name, "failed", 0.0, lost))
     return [outcomes[name] for name, *_ in tasks]
 

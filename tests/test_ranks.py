@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridkit import ranks
+from hybridkit import bias, metrics, ranks
+from hybridkit.counting import RUN, TILE, room
 from hybridkit.errors import KitError
-from hybridkit.ranks import RUN, TILE, GoldRanks, chosen, count, gold_ranks, load_embeddings, pool_order
+from hybridkit.ranks import GoldRanks, chosen, count, gold_ranks, load_embeddings, pool_order
 
 
 def stand_in(query_languages, candidate_languages, golds) -> SimpleNamespace:
@@ -138,12 +139,11 @@ def test_both_routes_and_any_threads_count_alike():
 
 
 def test_room_for_scores_keeps_to_the_memory():
-    assert ranks._room(4, 10, 100, 10_000) == (10, 4)
-    assert ranks._room(4, 10, 100, 2_999) == (10, 2)  # fewer threads cost less than computing every tile twice
-    assert ranks._room(5, 10, 100, 2_999) == (1, 5)
-    assert ranks._room(4, 10, 100, 999) == (1, 4)
-    assert ranks._room(4, 10, 100, 250) == (1, 2)
-    assert ranks._room(4, 10, 100, 1) == (1, 1)
+    assert room(4, 10, 100, 10_000) == 4
+    assert room(4, 10, 100, 2_999) == 2  # fewer threads cost less than computing every tile twice
+    assert room(5, 10, 100, 2_999) == 0
+    assert room(4, 10, 100, 999) == 0
+    assert room(4, 10, 100, 1) == 0
 
 
 def test_counts_do_not_depend_on_what_follows():
@@ -353,3 +353,43 @@ def test_unreadable_embeddings_are_refused(tmp_path):
         (tmp_path / "queries.npy").write_bytes(part)
         with pytest.raises(KitError, match="queries.npy"):
             load_embeddings(tmp_path, benchmark)
+
+
+@given(scored_benchmarks())
+def test_pools_that_are_not_ranked_are_no_numbers(tmp_path_factory, example):
+    """Where a query is ranked in its own language alone, the counts of the others are nowhere taken for ranks."""
+    benchmark, scores = example
+    whole = from_scores(scores, benchmark)
+    benchmark.own_language_only = True
+    found = from_scores(scores, benchmark)
+    own = benchmark.query_languages[benchmark.gold_query][:, None] == np.array(found.pools)
+    assert np.array_equal(found.above[own], whole.above[own]) and np.array_equal(found.tied[own], whole.tied[own])
+    assert (found.above[~own] == -1).all() and (found.tied[~own] == -1).all()
+    assert same(GoldRanks.open(found.save(tmp_path_factory.mktemp("ranks") / "own")), found)
+    for pool in ([code] for code in found.pools):
+        assert np.array_equal(np.isnan(found.ranks(pool)), found.query_languages[found.gold_query] != pool[0])
+    rows, shown = metrics.table(found), metrics.summary(found)
+    monolingual = metrics.table(whole).query("setting == 'monolingual'").reset_index(drop=True)
+    if len(found.pools) > 1:
+        assert rows.equals(monolingual)
+        assert all(np.isnan(value) for name, value in shown.items() if not name.startswith("monolingual"))
+        assert not len(bias.rank_distance(found)) and not len(bias.same_language_first(found))
+        assert not len(bias.language_pair_ranks(found))
+
+
+@pytest.mark.parametrize("memory", [0, 2**26])
+def test_only_products_that_are_ranked_are_computed(memory, monkeypatch):
+    random = np.random.default_rng(8)
+    languages = np.repeat(["aa", "bb"], 300)
+    golds = {(q, q) for q in range(0, 600, 7)}
+    left, right = vectors(random, 600), vectors(random, 600)
+    benchmark, products = stand_in(languages, languages, golds), []
+    benchmark.own_language_only = True
+    multiply = np.matmul
+    monkeypatch.setattr(np, "matmul", lambda *given, **kept: products.append(1) or multiply(*given, **kept))
+    found = gold_ranks(left, right, benchmark, tile=(100, 100), memory=memory)
+    # Half of the 36; where none is kept, one a block more: the golds stand in the first tile of their language.
+    assert len(products) == (18 if memory else 18 + 6)
+    benchmark.own_language_only = False
+    whole = gold_ranks(left, right, benchmark, tile=(100, 100))
+    assert np.array_equal(found.own_ranks(), whole.own_ranks())
