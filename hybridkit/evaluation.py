@@ -18,9 +18,14 @@ def evaluate_model(model, benchmark: Benchmark, system: str = "", batch_size: in
     if isinstance(model, str):
         system = system or model
         model = load(model)
+    return gold_ranks(*embed(model, benchmark, batch_size), benchmark, system=system)
+
+
+def embed(model, benchmark: Benchmark, batch_size: int = 128) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of a SentenceTransformer: (queries, dimension) and (candidates, dimension), float32."""
     queries = _embed(model.encode_query, benchmark.query_texts, benchmark.query_languages, batch_size)
     candidates = _embed(model.encode_document, benchmark.candidate_texts, benchmark.candidate_languages, batch_size)
-    return gold_ranks(queries, candidates, benchmark, system=system)
+    return queries, candidates
 
 
 def _embed(encode, texts: Sequence[str], languages: np.ndarray, batch_size: int) -> np.ndarray:
