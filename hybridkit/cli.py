@@ -265,6 +265,22 @@ def evaluate(model, embeddings, benchmark, trained, csv_file, output, no_lexical
         click.echo(comparison.evaluation_markdown(lexical, codes))
 
 
+@main.command()
+@click.argument("run", type=_FOLDER)
+@click.option("--trec", "folder", type=_FOLDER, required=True, help="A new folder for run and qrels files.")
+@click.option("--top", default=100, show_default=True, help="Length of the lists.")
+@click.option("--benchmark", "names", multiple=True, help="Only this benchmark of the run; may be given again.")
+@click.option("--embeddings", type=_FOLDER, help="Ready embeddings instead of the run's model.")
+@click.option("--cross-lingual", is_flag=True, help="Also a pair of files for each pool in one language.")
+def export(run, folder, top, names, embeddings, cross_lingual) -> None:
+    """Write the ranked lists of the run in the folder RUN as run and qrels files of trec_eval."""
+    from hybridkit import trec
+
+    for path in trec.export_run(run, folder, top, names, embeddings, cross_lingual):
+        click.echo(f"{path} and {path.stem}.qrels")
+    click.echo(f"Gold ranks are tables already: {run / 'ranks'}/<benchmark>/golds.parquet and queries.parquet.")
+
+
 @main.group(cls=_Group)
 def data() -> None:
     """The corpora: what there is, download, look, and check for contamination."""

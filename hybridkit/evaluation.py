@@ -21,6 +21,17 @@ def evaluate_model(model, benchmark: Benchmark, system: str = "", batch_size: in
         system = system or model
         model = load(model)
     layout = Layout(benchmark, encoding.same_text(benchmark))
+    return gold_ranks(*embed(model, benchmark, batch_size, layout), benchmark, system=system, layout=layout)
+
+
+def embed(
+    model, benchmark: Benchmark, batch_size: int = 128, layout: Layout | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of a SentenceTransformer: (queries, dimension) and (candidates, dimension), float32.
+
+    `layout`: that of the benchmark, where it is there already.
+    """
+    layout = layout or Layout(benchmark, encoding.same_text(benchmark))
     encode = encoding.documents(model, batch_size)
     blocks = encoding.Blocks(encode, benchmark.candidate_texts, layout.order, layout.text_starts, layout.columns.bounds)
     queries = encoding.queries(model, benchmark, batch_size)
@@ -28,4 +39,4 @@ def evaluate_model(model, benchmark: Benchmark, system: str = "", batch_size: in
     for start in range(0, len(layout.order), encoding.WIDTH):
         stop = min(start + encoding.WIDTH, len(layout.order))
         candidates[layout.order[start:stop]] = blocks(start, stop)
-    return gold_ranks(queries, candidates, benchmark, system=system, layout=layout)
+    return queries, candidates

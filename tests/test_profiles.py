@@ -1,0 +1,94 @@
+"""The profiles beyond the laptop: valid for every mixture of the paper, a reason on every line, in step with the page."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from hybridkit import paths
+from hybridkit.languages import TRAINED
+from hybridkit.params import Parameters, for_run, profile_file
+
+PAPER = ("paper-xlmr", "paper-xlmr-large", "paper-labse")
+SMALL = ("small-minilm", "small-e5")
+PAGE = (Path(__file__).parents[1] / "docs" / "open-choices.md").read_text(encoding="utf-8")
+#: Without meaning where the museum is no source.
+MUSEUM = {"museum_exhibits", "museum_evaluation_exhibits"}
+
+
+def differing(one, other):
+    """The parameters in which two profiles differ."""
+    one, other = for_run(one).model_dump(), for_run(other).model_dump()
+    return {name for name in one if one[name] != other[name]}
+
+
+def rows():
+    """The rows of the page's table of parameters: name -> its two values."""
+    found = re.findall(r"^\| .* \| `(\w+)` \| `(.+?)` \| `(.+?)` \| .+ \|$", PAGE, re.MULTILINE)
+    return {name: {"paper-xlmr": xlmr, "paper-labse": labse} for name, xlmr, labse in found}
+
+
+@pytest.mark.parametrize("mixture", ["mono", "cross", "hybrid-0.50"])
+@pytest.mark.parametrize("profile", PAPER + SMALL)
+def test_every_profile_is_valid_for_the_papers_mixtures(profile, mixture):
+    found = for_run(profile, mixture, seed=2)
+    assert (found.profile, found.mixture, found.seed) == (profile, mixture, 2)
+
+
+@pytest.mark.parametrize("profile", PAPER + SMALL)
+def test_every_line_has_its_reason_and_no_parameter_is_left_to_a_default_unseen(profile):
+    lines = profile_file(profile).read_text(encoding="utf-8").splitlines()
+    named = set()
+    for before, line in zip([""] + lines, lines):
+        if not line.startswith("#"):
+            named.add(line.split(":")[0])
+            assert len(line.partition("  # ")[2]) > 3 or before.startswith("# "), line
+    of_mixture = {"mixture", "mono", "cross", "multi", "seed"}
+    assert named >= set(Parameters.model_fields) - of_mixture - MUSEUM - {"contamination_limit"}
+
+
+def test_the_paper_profiles_hold_what_the_paper_states():
+    for profile in PAPER:
+        found = for_run(profile)
+        assert sorted(found.languages) == sorted(TRAINED)
+        assert (found.batch_size, found.learning_rate, found.weight_decay) == (100, 3e-5, 1e-2)
+        assert (found.query_prefix, found.passage_prefix) == ("Query: ", "Passage: ")
+        assert found.validation_data == "squadshifts" and found.patience > 0
+        assert found.benchmarks == ["xquad-r", "mlqa-r", "miracl"] and found.max_rows == 0
+        assert found.explicit_negatives == 1 and found.missing_negatives == "random"
+
+
+def test_profiles_of_a_kind_differ_only_where_their_headings_say():
+    assert differing("paper-xlmr", "paper-xlmr-large") == {"profile", "encoder", "gradient_checkpointing"}
+    assert differing("paper-xlmr", "paper-labse") == {"profile", "encoder", "pooling"}
+    assert differing("small-minilm", "small-e5") == {"profile", "encoder", "query_prefix", "passage_prefix"}
+
+
+def test_a_small_run_reads_as_many_rows_as_it_draws():
+    for profile in SMALL:
+        found = for_run(profile)
+        assert 1 <= found.max_rows / (found.steps * found.batch_size) < 1.1
+
+
+def test_the_page_of_open_choices_is_in_step_with_the_profiles():
+    found = rows()
+    for name, values in found.items():
+        for profile, value in values.items():
+            assert json.loads(value) == getattr(for_run(profile), name), (profile, name)
+    for profile in PAPER:
+        text = profile_file(profile).read_text(encoding="utf-8")
+        assert set(re.findall(r"^(\w+): .*  # open", text, re.MULTILINE)) <= found.keys()
+    assert len(found) >= 15
+
+
+def test_the_loss_bound_that_the_page_names():
+    """Without temperature, cosines of 1 and -1 are the best that there is: 100 negatives a query."""
+    from math import exp, log
+
+    assert "2.68" in PAGE and round(log(1 + 100 * exp(-1) / exp(1)), 2) == 2.68
+
+
+def test_the_profiles_are_all_that_ship():
+    there = {path.stem for path in (paths.params() / "profiles").glob("*.yaml")}
+    assert there == {"tiny", "laptop", *PAPER, *SMALL}
