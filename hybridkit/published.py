@@ -68,6 +68,17 @@ def captions() -> dict[int, str]:
     return {table["number"]: table["caption"] for table in _content()["tables"]}
 
 
+def contents(benchmark: str) -> dict:
+    """How a benchmark of the paper is known again: by a `fingerprint`, or by its numbers of `queries` and `candidates`
+    in each language (`least_candidates`: in any language)."""
+    return _content()["benchmarks"][benchmark]
+
+
+def benchmarks() -> list[str]:
+    """The benchmarks of the tables."""
+    return list(_content()["benchmarks"])
+
+
 @cache
 def cells() -> tuple[Cell, ...]:
     """Every cell, table by table, row by row."""
