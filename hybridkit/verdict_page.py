@@ -23,22 +23,21 @@ _MEANS = {
     "differs": "ours is another value, and the mixtures stand in another order",
     "not comparable": "no run with the paper's encoder, data, benchmark and training has this figure",
 }
-_WIDE = 6
-
 # Blue, orange and vermilion of the Okabe-Ito palette, as lines beside words: for any eyes, on light and dark.
 _STYLE = """
 :root { color-scheme: light dark; --line: color-mix(in srgb, CanvasText 25%, Canvas); }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 2rem auto; padding: 0 1rem;
   background: Canvas; color: CanvasText; }
 h1, h2, h3 { line-height: 1.2; }
 table { border-collapse: collapse; margin: 0.75rem 0 1.5rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: 0.25rem 0; }
 th, td { padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 thead th { border-bottom: 2px solid var(--line); vertical-align: bottom; }
-.scroll { overflow-x: auto; }
+.grids { display: flex; flex-wrap: wrap; gap: 0 2rem; }
+.scroll { overflow-x: auto; max-width: 100%; }
 .scroll:focus-visible { outline: 2px solid; }
 .cell span { display: block; white-space: nowrap; }
-.cell .ours { font-size: 0.85em; }
+.ours { display: block; font-size: 0.85em; }
 .mark { font-size: 0.85em; padding-left: 0.4rem; border-left: 0.3rem solid #999; }
 .reproduced, .holds { border-color: #0072b2; }
 .direction-holds { border-color: #e69f00; }
@@ -97,7 +96,10 @@ def _grid(caption: str, head: Iterable[str], rows: Iterable[tuple[str, Sequence[
 def _overview(report: Report) -> str:
     parts = ["<h2>Overview</h2>\n<ul>"]
     parts += [f"<li>{_mark(word)} {meaning}</li>" for word, meaning in _MEANS.items()]
-    parts.append("</ul>")
+    parts.append(
+        "</ul>\n<p>In the tables, ± is the largest difference that still counts as reproduced: half the 95 % interval of "
+        "ours over questions, or two standard deviations over seeds if that is more. A star marks a note.</p>"
+    )
     for experiment, tables in verdicts.tally(report.verdicts).items():
         rows = [
             (f'<a href="#table-{number}">Table {number}</a>', [str(count) for count in counts.values()])
@@ -122,11 +124,17 @@ def _comparisons(one: claims.ClaimVerdict) -> str:
     head = ["Comparison", "Lead", "95 % interval", "p", "p, adjusted", "Seeds", "Verdict"]
     rows = []
     for part in one.tested:
-        between = "not known" if part.interval is None else "{:+.4g} to {:+.4g}".format(*part.interval)
+        between = "not known" if part.interval is None else "{:+.3g} to {:+.3g}".format(*part.interval)
         chances = ["no test" if p is None else f"{p:.4f}" for p in (part.p, part.adjusted)]
         seeds = "not known" if part.p is None else " and ".join(map(str, dict.fromkeys(part.seeds)))
         state = _mark("holds" if part.holds else "does not hold")
-        cells = [f"{part.lead:+.4g}", between, *chances, seeds, f"{state} {escape(part.reason)}"]
+        cells = [
+            f"{part.lead:+.3g}",
+            between,
+            *chances,
+            seeds,
+            f'{state}<span class="ours">{escape(part.reason)}</span>',
+        ]
         rows.append((escape(str(part.comparison)), cells))
     table = _grid(f"Claim {one.claim}", head, rows)
     return f"<details><summary>Comparisons of claim {one.claim}</summary>\n{table}</details>"
@@ -148,13 +156,13 @@ def _table(number: int, found: Sequence[Verdict]) -> str:
     """One table of the paper, cut into parts that fit on a page, once for each experiment that has figures for it."""
     mine = [one for one in found if one.cell.table == number]
     columns = list(dict.fromkeys(one.cell.column for one in mine))
-    width = _WIDE if len(columns) % 9 else 3
+    width = 3 if len(columns) == 18 else 6  # the large tables hold six groups of three mixtures
     parts = [f'<h2 id="table-{number}">Table {number}</h2>\n<p>{escape(published.captions()[number])}</p>']
     for experiment in dict.fromkeys(one.experiment for one in mine):
         some = {(one.cell.row, one.cell.column): one for one in mine if one.experiment == experiment}
         title = f"against {experiment}" if experiment else "without a counterpart"
         grids = [_part(number, some, columns[at : at + width]) for at in range(0, len(columns), width)]
-        shown = "\n".join([*filter(None, grids), _reasons(some.values())])
+        shown = f'<div class="grids">{"".join(grids)}</div>{_reasons(some.values())}'
         opened = " open" if number <= 2 else ""
         parts.append(f"<details{opened}><summary>Table {number} {escape(title)}</summary>\n{shown}</details>")
     if notes := dict.fromkeys(f"{one.cell.row}, {one.cell.column}: {note}" for one in mine for note in one.cell.notes):
@@ -172,12 +180,14 @@ def _merged(notes: Iterable[str]) -> list[str]:
 
 
 def _part(number: int, some: dict[tuple[str, str], Verdict], columns: Sequence[str]) -> str:
-    rows = [
-        (escape(row), [_cell(some.get((row, column))) for column in columns])
-        for row in dict.fromkeys(row for row, column in some if column in columns)
-    ]
-    head = ["", *map(escape, columns)]
-    return _grid(f"Table {number}: {columns[0]} to {columns[-1]}", head, rows) if rows else ""
+    """The cells of some columns as a table; those that have none are left out."""
+    rows = list(dict.fromkeys(row for row, column in some if column in columns))
+    columns = [column for column in columns if any((row, column) in some for row in rows)]
+    if not rows:
+        return ""
+    filled = [(escape(row), [_cell(some.get((row, column))) for column in columns]) for row in rows]
+    head = "model" if number <= 2 else "asked in"
+    return _grid(f"Table {number}: {columns[0]} to {columns[-1]}", [head, *map(escape, columns)], filled)
 
 
 def _cell(one: Verdict | None) -> str:

@@ -89,9 +89,9 @@ def _why_not(cell: Cell, read: Sequence[ReadRun]) -> str:
 
 
 def tally(verdicts: Sequence[Verdict]) -> dict[str, dict[int, dict[str, int]]]:
-    """How many cells of each table have which verdict, by experiment ("": by none)."""
+    """How many cells of each table have which verdict, by experiment ("", the last: by none)."""
     found: dict[str, dict[int, dict[str, int]]] = {}
-    for one in verdicts:
+    for one in sorted(verdicts, key=lambda verdict: not verdict.experiment):
         tables = found.setdefault(one.experiment, {table: dict.fromkeys(VERDICTS, 0) for table in published.captions()})
         tables[one.cell.table][one.verdict] += 1
     return found

@@ -36,35 +36,30 @@ FAR = 10**6
 ALL = [(m.setting, m.metric) for m in published.by_meaning()]
 
 
-def made_up(shares, cross=0.3, seed=0):
-    """Gold ranks in the shape of XQuAD-R: each question has one answer in each of its 11 languages, found first in
-    its own pool with the chance `shares` (in the query's language) or `cross`, else far down."""
-    draw = np.random.default_rng(seed)
-    count, pools = len(LANGUAGES), tuple(LANGUAGES)
-    query = np.arange(QUESTIONS * count)
-    language = np.tile(LANGUAGES, QUESTIONS)
-    gold_query, gold_language = np.repeat(query, count), np.tile(LANGUAGES, len(query))
-    question = np.repeat(np.arange(QUESTIONS), count)
-    # The same share of the questions in every language, and spread over them, so that a mean is what was asked for.
-    level = (draw.permutation(QUESTIONS)[question[gold_query]] + 0.5) / QUESTIONS
-    own = language[gold_query] == gold_language
-    above = np.zeros((len(gold_query), count), np.int32)
-    above[np.arange(len(gold_query)), np.searchsorted(pools, gold_language)] = np.where(
-        level < np.where(own, shares, cross), 0, FAR
-    )
+def made_up(share, cross=0.3, seed=0):
+    """Gold ranks in the shape of XQuAD-R: each question has one answer in each of 11 languages. It is first in its own
+    pool for so many of the questions (`share` in the query's language, `cross` in the others), else far down."""
+    count, queries = len(LANGUAGES), np.arange(QUESTIONS * len(LANGUAGES))
+    asked, question = np.tile(np.arange(count), QUESTIONS), np.repeat(np.arange(QUESTIONS), count)
+    # The same share of the questions in every language, spread over them, so that a mean is what was asked for.
+    level = (np.random.default_rng(seed).permutation(QUESTIONS)[question] + 0.5) / QUESTIONS
+    first = level[:, None] < np.where(asked[:, None] == np.arange(count), share, cross)  # (queries, languages)
+    # In the pool of all languages those that are first follow each other, and the others come after everything.
+    before = np.tril(np.ones((count, count), bool), -1)
+    above = np.where(first[:, :, None], before & first[:, None, :], FAR).astype(np.int32)
     return GoldRanks(
         benchmark="xquad-r",
         system="made up",
-        pools=pools,
+        pools=tuple(LANGUAGES),
         pool_sizes=np.full(count, 2 * FAR),
-        query_ids=query.astype(str),
-        query_languages=language,
+        query_ids=queries.astype(str),
+        query_languages=np.array(LANGUAGES)[asked],
         questions=question.astype(str),
-        gold_query=gold_query,
-        gold_language=gold_language,
-        gold_candidate=np.arange(len(gold_query)).astype(str),
-        above=above,
-        tied=np.zeros_like(above),
+        gold_query=np.repeat(queries, count),
+        gold_language=np.tile(LANGUAGES, len(queries)),
+        gold_candidate=np.arange(above.shape[0] * count).astype(str),
+        above=above.reshape(-1, count),
+        tied=np.zeros((above.shape[0] * count, count), np.int32),
         fingerprint=published.contents("xquad-r")["fingerprint"],
     )
 
