@@ -193,6 +193,30 @@ def _compare_table(profile: str):
 
 
 @main.command()
+@click.option("--profile", "profiles", multiple=True, help="Only this profile; can be given several times.")
+@click.option("--cells", type=_FILE, help="Results without questions behind them, in the form of --template.")
+@click.option("--html", "html_file", type=_FILE, help="Also write a page here.")
+@click.option("--json", "json_file", type=_FILE, help="Also write everything here as JSON.")
+@click.option("--log", is_flag=True, help="Print an entry for docs/reproductions.md instead.")
+@click.option("--template", type=_FILE, help="Write the paper's numbers here in the form of --cells, and nothing else.")
+def verdict(profiles, cells, html_file, json_file, log, template) -> None:
+    """Set every number of the paper beside those of finished runs, and say what reproduces (docs/verdict.md)."""
+    from hybridkit import estimates, reporting, verdict_page
+    from hybridkit.files import write_text
+
+    if template:
+        estimates.write_cells(template)
+        return
+    for profile in profiles:
+        _check_profile(profile)
+    report = reporting.make(profiles, cells)
+    click.echo(reporting.log_entry(report) if log else reporting.to_markdown(report))
+    for path, write in ((html_file, verdict_page.to_html), (json_file, reporting.to_json)):
+        if path:
+            write_text(path, write(report))
+
+
+@main.command()
 @_parameter_options
 @click.option("--mixture", default="hybrid-0.50", show_default=True, help="A file of params/mixtures.")
 @click.option("--seed", default=0, show_default=True)

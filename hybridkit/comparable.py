@@ -1,0 +1,119 @@
+"""Which runs may be set beside the published numbers: a short list of conditions, with a sentence for each one missed.
+
+A condition is something that the paper states. What it leaves open (temperature, lengths, the size of XLM-R) is none.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from hybridkit import published
+from hybridkit.languages import TRAINED
+from hybridkit.ranks import GoldRanks
+from hybridkit.runs import encoder_label
+
+#: Encoders by their ids, and what the paper calls them. It does not say which size of XLM-R it used.
+ENCODERS = {
+    "FacebookAI/xlm-roberta-base": "XLM-R",
+    "FacebookAI/xlm-roberta-large": "XLM-R",
+    "sentence-transformers/LaBSE": "LaBSE",
+}
+#: Public counterparts of the paper's training sets, by their names in the catalogue (section 4 of the paper).
+SOURCES = {
+    "mmarco": "mMARCO",
+    "natural-questions": "Google NQ",
+    "mr-tydi": "Mr. TyDi",
+    "mfaq": "MFAQ",
+    "wikiqa": "WikiQA",
+    "duorc": "DuoRC",
+    "newsqa": "NewsQA",
+    "yahoo-qa": "Yahoo QA",
+    "entity-questions": "EntityQuestions",
+}
+#: Nine tenths of the paper's training examples are from this source: without it the data are others.
+MAIN_SOURCE = "mmarco"
+#: The paper gives no number of steps. A run with fewer, a million examples, is held to have been cut short.
+LEAST_STEPS = 10_000
+#: What the paper states about training, by the parameter of the kit.
+STATED = {
+    "languages": sorted(TRAINED),
+    "batch_size": 100,
+    "gradient_accumulation": 1,
+    "learning_rate": 3e-5,
+    "weight_decay": 0.01,
+    "query_prefix": "Query:",
+    "passage_prefix": "Passage:",
+}
+
+
+def mixture_of(parameters: Mapping) -> str | None:
+    """What the tables call a run's mixture, by its weights and not by its name; None for one with multi batches."""
+    mono = parameters["mono"]
+    if parameters["multi"]:
+        return None
+    return {1.0: "mono", 0.0: "cross"}.get(mono, f"hybrid-{mono:.2f}" if mono == round(mono, 2) else f"hybrid-{mono!r}")
+
+
+def training_obstacles(parameters: Mapping) -> list[str]:
+    """Why a run's training cannot be compared with the paper's, a sentence each; none where it can."""
+    found = []
+    if parameters["encoder"] not in ENCODERS:
+        found.append(f"The encoder is {encoder_label(parameters['encoder'])}, in the paper XLM-R or LaBSE.")
+    if mixture_of(parameters) is None:
+        found.append(f"The mixture {parameters['mixture']} has multi batches, which the paper does not train.")
+    if foreign := [Path(name).name for name in parameters["training_data"] if name not in SOURCES]:
+        found.append(f"It was trained on {', '.join(foreign)}, which the paper does not train on.")
+    elif MAIN_SOURCE not in parameters["training_data"]:
+        found.append(f"It was not trained on {SOURCES[MAIN_SOURCE]}, nine tenths of the paper's examples.")
+    for name, stated in STATED.items():
+        if _plain(parameters[name]) != stated:
+            found.append(f"{name} is {_plain(parameters[name])}, in the paper {stated}.")
+    if parameters["steps"] < LEAST_STEPS:
+        found.append(f"It was trained for {parameters['steps']:,} steps; below {LEAST_STEPS:,} it was cut short.")
+    return found
+
+
+def _plain(value: object) -> object:
+    """A parameter as the paper states it: lists in order, texts without the space at their end."""
+    return sorted(value) if isinstance(value, list) else value.strip() if isinstance(value, str) else value
+
+
+def caveats(manifest: Mapping) -> list[str]:
+    """What a reader should know of a run that can be compared: how it differs all the same."""
+    parameters = manifest["parameters"]
+    found = ["The paper's translations of its English training sets are not public."]
+    if ENCODERS.get(parameters["encoder"]) == "XLM-R":
+        found.append(f"The paper does not say which size of XLM-R it used; this is {parameters['encoder']}.")
+    if missing := [name for source, name in SOURCES.items() if source not in parameters["training_data"]]:
+        found.append(f"It was trained without {', '.join(missing)}.")
+    if manifest.get("provenance", {}).get("changed_since_commit"):
+        found.append("Its code had changes that were not committed.")
+    return found
+
+
+def benchmark_obstacles(name: str, gold: GoldRanks) -> list[str]:
+    """Why gold ranks on a benchmark of this name are not on the paper's benchmark, a sentence each."""
+    known = published.contents(name)
+    if "fingerprint" in known:
+        same = gold.fingerprint == known["fingerprint"]
+        return [] if same else [f"The content of {name} is not that of the public files: its checksum differs."]
+    codes, counts = np.unique(gold.query_languages, return_counts=True)
+    queries = dict(zip(codes.tolist(), counts.tolist(), strict=True))
+    candidates = dict(zip(gold.pools, gold.pool_sizes.tolist(), strict=True))
+    expected = (("queries", queries), ("candidates", candidates))
+    found = [told for what, there in expected for told in _differences(name, what, there, known.get(what, {}))]
+    least = known.get("least_candidates", 0)
+    short = [code for code in known["queries"] if candidates.get(code, 0) < least]
+    if short:
+        found.append(
+            f"{name} has fewer than {least:,} candidates in {' '.join(short)}: not the whole corpus, so every rank is "
+            "too good."
+        )
+    return found
+
+
+def _differences(name: str, what: str, there: Mapping[str, int], expected: Mapping[str, int]) -> Iterator[str]:
+    for code, count in expected.items():
+        if there.get(code, 0) != count:
+            yield f"{name} has {there.get(code, 0):,} {what} in {code}, the published one {count:,}."

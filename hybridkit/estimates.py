@@ -1,0 +1,246 @@
+"""Our side of a verdict: the figures of finished runs that can be compared with the paper's, or bare cells of a file."""
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from hybridkit import comparable, per_question, published
+from hybridkit.comparison import settings_key
+from hybridkit.errors import KitError, KitWarning
+from hybridkit.files import write_text
+from hybridkit.params import Parameters, mixture_order
+from hybridkit.published import AVERAGES, Cell, Meaning
+from hybridkit.ranks import GoldRanks
+from hybridkit.runs import encoder_label
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """One figure of ours: `by_seed` its value for each seed. For results with questions behind them also `draws`
+    (DRAWS,), the mean over seeds with the questions drawn anew; for a mean over languages `contributions` (questions,),
+    what each question adds to it; `data`, the fingerprint of the questions."""
+
+    by_seed: tuple[float, ...]
+    draws: np.ndarray | None = None
+    contributions: np.ndarray | None = None
+    data: str = ""
+
+    @property
+    def value(self) -> float:
+        """The mean over seeds."""
+        return float(np.mean(self.by_seed))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % of the draws lie between these two; None without questions."""
+        return None if self.draws is None else interval(self.draws)
+
+    @property
+    def spread(self) -> float:
+        """How far off the value may be: half the interval, or two standard deviations over seeds if that is more."""
+        low, high = self.interval or (0.0, 0.0)
+        seeds = 2 * float(np.std(self.by_seed, ddof=1)) if len(self.by_seed) > 1 else 0.0
+        return max((high - low) / 2, seeds)
+
+
+def interval(draws: np.ndarray) -> tuple[float, float]:
+    """The middle 95 % of the draws; those that no question counts for are left out."""
+    low, high = np.nanquantile(draws, (0.025, 0.975))
+    return float(low), float(high)
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """Runs that differ in mixture and seed alone, or bare cells: `encoder` as the paper calls it (None: cells of any),
+    and every figure by its meaning."""
+
+    name: str
+    encoder: str | None
+    estimates: Mapping[Meaning, Estimate]
+
+
+@dataclass(frozen=True)
+class ReadRun:
+    """What is said of one finished run: which it is, why its training or a benchmark cannot be compared, caveats, and
+    `made`: when, at which commit and on which device."""
+
+    name: str
+    key: str
+    profile: str
+    encoder: str
+    mixture: str | None
+    seed: int
+    obstacles: tuple[str, ...]
+    benchmarks: Mapping[str, tuple[str, ...]]
+    caveats: tuple[str, ...]
+    made: Mapping[str, str]
+
+    def obstacles_for(self, cell: Cell) -> list[str]:
+        """Why this run says nothing about a cell; empty where it does."""
+        found = list(self.obstacles)
+        encoder = comparable.ENCODERS.get(self.encoder)
+        if encoder and encoder != cell.meaning.encoder:
+            found.append(f"The encoder is {self.encoder}, and not {cell.meaning.encoder}.")
+        missing = [f"It was not evaluated on {cell.meaning.benchmark}."]
+        return found + list(self.benchmarks.get(cell.meaning.benchmark, missing))
+
+
+def collect(finished: Iterable[tuple[Path, dict]]) -> tuple[list[Experiment], list[ReadRun]]:
+    """Read finished runs (folder, manifest): the experiments that can be compared, and what is said of each run.
+
+    A run of another version, or without readable gold ranks, is left out with a KitWarning.
+    """
+    parts: dict[tuple[str, str], dict[Meaning, list[Estimate]]] = {}
+    read = []
+    for folder, manifest in finished:
+        try:
+            run, settings, estimates = _read(folder, manifest)
+        except (ValidationError, KeyError, TypeError, KitError) as fault:
+            reason = (
+                fault if isinstance(fault, KitError) else "it was made by another version of the kit, or is damaged."
+            )
+            warnings.warn(f"{folder} is left out: {reason}", KitWarning, stacklevel=2)
+            continue
+        read.append(run)
+        for meaning, estimate in estimates.items():
+            parts.setdefault((run.encoder, settings), {}).setdefault(meaning, []).append(estimate)
+    several = len({encoder for encoder, _ in parts}) < len(parts)
+    experiments = [
+        Experiment(
+            f"{encoder} ({settings})" if several else encoder,
+            comparable.ENCODERS[encoder],
+            {meaning: _over_seeds(estimates) for meaning, estimates in found.items()},
+        )
+        for (encoder, settings), found in parts.items()
+    ]
+    return experiments, read
+
+
+def _read(folder: Path, manifest: dict) -> tuple[ReadRun, str, dict[Meaning, Estimate]]:
+    """One run: what is said of it, its settings key, and its figures on every benchmark that can be compared."""
+    parameters = Parameters(**manifest["parameters"])
+    plain = parameters.model_dump()
+    obstacles = comparable.training_obstacles(plain)
+    benchmarks, estimates = {}, {}
+    for name in [name for name in published.benchmarks() if name in manifest["benchmarks"]]:
+        gold = GoldRanks.open(folder / "ranks" / name)
+        benchmarks[name] = tuple(comparable.benchmark_obstacles(name, gold))
+        if not obstacles and not benchmarks[name]:
+            estimates |= estimates_of(gold, name, comparable.ENCODERS[parameters.encoder], comparable.mixture_of(plain))
+    run = ReadRun(
+        name=f"{encoder_label(parameters.encoder)} {parameters.mixture} seed {parameters.seed}, profile {parameters.profile}",
+        key=manifest["key"],
+        profile=parameters.profile,
+        encoder=parameters.encoder,
+        mixture=comparable.mixture_of(plain),
+        seed=parameters.seed,
+        obstacles=tuple(obstacles),
+        benchmarks=benchmarks,
+        caveats=() if obstacles else tuple(comparable.caveats(manifest)),
+        made={
+            "finished": str(manifest.get("finished")),
+            "commit": str(manifest.get("provenance", {}).get("commit"))[:10],
+            "device": str(manifest.get("training", {}).get("device")),
+        },
+    )
+    return run, settings_key(parameters, manifest), estimates
+
+
+def estimates_of(gold: GoldRanks, benchmark: str, encoder: str, mixture: str) -> dict[Meaning, Estimate]:
+    """Every published figure of a benchmark from the gold ranks of one run, with its draws over questions."""
+    printed = {(m.setting, m.metric, m.query_language) for m in published.by_meaning() if m.benchmark == benchmark}
+    parts = per_question.figures(gold, published.languages(benchmark), {(s, metric) for s, metric, _ in printed})
+    drawn = per_question.resampled(parts)
+    found = {}
+    for (setting, metric), figure in parts.items():
+        values, draws = figure.by_language()[0], drawn[setting, metric]
+        for language in [*figure.languages, *AVERAGES]:
+            if (setting, metric, language) not in printed:
+                continue
+            value, part = _part(figure, values, draws, language)
+            if not np.isnan(value):
+                share = figure.contributions() if language == "mean" else None
+                meaning = Meaning(encoder, mixture, benchmark, setting, metric, language)
+                found[meaning] = Estimate((value,), part, share, gold.fingerprint)
+    return found
+
+
+def _part(
+    figure: per_question.Figure, values: np.ndarray, draws: np.ndarray, language: str
+) -> tuple[float, np.ndarray]:
+    """The value and the draws of one language, or of an average over the languages."""
+    if language in AVERAGES:
+        average = {"mean": np.nanmean, "median": np.nanmedian}[language]
+        return float(average(values)), average(draws, axis=1)
+    place = figure.languages.index(language)
+    return float(values[place]), draws[:, place]
+
+
+def _over_seeds(estimates: Sequence[Estimate]) -> Estimate:
+    """One estimate from those of several seeds on the same questions."""
+    first = estimates[0]
+    return Estimate(
+        by_seed=tuple(one.by_seed[0] for one in estimates),
+        draws=np.mean([one.draws for one in estimates], axis=0),
+        contributions=None if first.contributions is None else np.mean([e.contributions for e in estimates], axis=0),
+        data=first.data,
+    )
+
+
+def cells_of_file(path: Path) -> Experiment:
+    """Bare cells, without questions behind them, from a JSON file as `write_cells` makes it.
+
+    KitError for a file that cannot be read, an unknown meaning, a value that is no number, or a cell given twice.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        cells = content["cells"]
+        name = content["name"]
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise KitError(
+            f"{path} holds no cells ({type(fault).__name__}: {fault}); `hybridkit verdict --template FILE` writes a "
+            "file in the right form."
+        ) from fault
+    estimates: dict[Meaning, Estimate] = {}
+    for place, given in enumerate(cells, start=1):
+        meaning, value = _given(path, place, given)
+        if meaning in estimates:
+            raise KitError(f"{path}, cell {place}: {meaning} is given twice; keep one.")
+        estimates[meaning] = Estimate((value,))
+    return Experiment(str(name), None, estimates)
+
+
+def _given(path: Path, place: int, given: object) -> tuple[Meaning, float]:
+    """The meaning and value of one cell of a file."""
+    fields = list(Meaning.__dataclass_fields__)
+    if not isinstance(given, dict) or set(given) != {*fields, "value"}:
+        raise KitError(f"{path}, cell {place}: {given!r} must hold {', '.join(fields)} and value, and nothing else.")
+    meaning = Meaning(**{name: given[name] for name in fields})
+    if meaning not in published.by_meaning():
+        raise KitError(
+            f"{path}, cell {place}: the paper prints no figure of {meaning}; see --template for those it does."
+        )
+    if (
+        isinstance(given["value"], bool)
+        or not isinstance(given["value"], (int, float))
+        or not np.isfinite(given["value"])
+    ):
+        raise KitError(f"{path}, cell {place}: the value of {meaning} is {given['value']!r}; give a number.")
+    return meaning, float(given["value"])
+
+
+def write_cells(path: Path) -> None:
+    """Write the paper's own numbers in the form that `cells_of_file` reads: each figure once, as precisely as printed."""
+    cells = [asdict(meaning) | {"value": cell.value} for meaning, cell in sorted(published.by_meaning().items())]
+    lines = ",\n".join("  " + json.dumps(cell) for cell in cells)
+    write_text(path, f'{{"name": "the paper\'s own cells",\n "cells": [\n{lines}\n ]}}\n')
+
+
+def in_order(read: Sequence[ReadRun]) -> list[ReadRun]:
+    """Runs by profile, encoder, mixture and seed."""
+    return sorted(read, key=lambda run: (run.profile, run.encoder, mixture_order(run.mixture or "multi"), run.seed))

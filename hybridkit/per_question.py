@@ -1,0 +1,135 @@
+"""Figures by question: what each question adds to a figure, so that figures can be resampled and compared in pairs.
+
+Translations of one question stand or fall together, so what is drawn is always a question in all its languages.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybridkit import metrics
+from hybridkit.errors import KitError
+from hybridkit.ranks import GoldRanks, chosen
+
+#: How often the questions are drawn anew for an interval.
+DRAWS = 1000
+_AT_ONCE = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """One metric in one setting, by question.
+
+    The means of the paper are over columns, pairs of a query language and a pool: `column_language` (columns,) is the
+    place of the query language in `languages`; `sums` and `counts` (questions, columns) are the sum of the metric over
+    a question's queries there and how many these are, 0 where none counts.
+    """
+
+    languages: tuple[str, ...]
+    column_language: np.ndarray
+    sums: np.ndarray
+    counts: np.ndarray
+
+    def by_language(self, weights: np.ndarray | None = None) -> np.ndarray:
+        """The figure of each query language (draws, languages), question q counted `weights[draw, q]` times.
+
+        `weights` (draws, questions); None: every question once. NaN where no query of a language counts.
+        """
+        weights = np.ones((1, len(self.sums))) if weights is None else weights
+        counted = weights @ self.counts
+        there = counted > 0
+        values = np.where(there, weights @ self.sums / np.where(there, counted, 1), 0)
+        member = np.eye(len(self.languages))[self.column_language]
+        with np.errstate(invalid="ignore"):
+            return (values @ member) / (there @ member)
+
+    def contributions(self) -> np.ndarray:
+        """What each question adds (questions,) to the mean over languages: they sum to it."""
+        total = self.counts.sum(axis=0)
+        there = total > 0
+        columns = np.bincount(self.column_language[there], minlength=len(self.languages))
+        share = 1 / (columns[self.column_language[there]] * np.count_nonzero(columns))
+        return self.sums[:, there] @ (share / total[there])
+
+
+def figures(
+    gold: GoldRanks, languages: Sequence[str], wanted: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], Figure]:
+    """Figures of the `wanted` settings and metrics, over queries and candidates in `languages`.
+
+    Their means are those of `metrics.summary`. The rank distance belongs to the multilingual setting.
+    """
+    wanted = set(wanted)
+    found = {}
+    for setting in {setting for setting, _ in wanted}:
+        golds, pools = _ranked(gold, languages, setting)
+        for metric in {metric for kind, metric in wanted if kind == setting}:
+            values, numbers = _values(metric, golds)
+            found[setting, metric] = _figure(gold, languages, values, *np.divmod(numbers, pools))
+    return found
+
+
+def _ranked(gold: GoldRanks, languages: Sequence[str], setting: str) -> tuple[metrics.RankedGolds, int]:
+    """The golds of a setting, numbered by query x pools + pool, and that number of pools."""
+    part = chosen(gold, languages)
+    pools = len(gold.pools)
+    if setting == "multilingual":
+        return metrics.rank_golds(gold.ranks(part.pools)[part.golds], gold.gold_query[part.golds]), 1
+    query, own = gold.gold_query[part.golds], gold.pool_index[part.golds]
+    same = gold.query_languages[query] == np.array(gold.pools)[own]
+    mine = same if setting == "monolingual" else ~same
+    return metrics.rank_golds(gold.own_ranks()[part.golds][mine], query[mine] * pools + own[mine]), pools
+
+
+def _values(metric: str, golds: metrics.RankedGolds) -> tuple[np.ndarray, np.ndarray]:
+    """A metric's values, and the number of the query and pool of each."""
+    name, _, cut = metric.partition("@")
+    if name == "rank distance":
+        several = golds.sizes > 1
+        last = golds.ranks[golds.starts + golds.sizes - 1]
+        return (last - golds.ranks[golds.starts])[several], golds.queries[several]
+    known = {"mAP": metrics.average_precision, "MRR": metrics.reciprocal_rank}
+    known |= {"Recall": lambda g: metrics.recall(g, int(cut)), "nDCG": lambda g: metrics.ndcg(g, int(cut))}
+    if name not in known:
+        raise KitError(f"{metric!r} is no metric of the kit: write mAP, MRR, Recall@k, nDCG@k or rank distance.")
+    return known[name](golds), golds.queries
+
+
+def _figure(gold: GoldRanks, languages: Sequence[str], values, queries, pools) -> Figure:
+    codes = tuple(sorted(set(languages)))
+    question = np.unique(gold.questions, return_inverse=True)[1]
+    place = np.searchsorted(codes, gold.query_languages[queries])
+    pairs, column = np.unique(place * len(gold.pools) + pools, return_inverse=True)
+    shape = (int(question.max()) + 1, len(pairs))
+    cell = question[queries] * shape[1] + column
+    return Figure(
+        languages=codes,
+        column_language=pairs // len(gold.pools),
+        sums=np.bincount(cell, weights=values, minlength=shape[0] * shape[1]).reshape(shape),
+        counts=np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64),
+    )
+
+
+def resamples(questions: int, draws: int = DRAWS) -> Iterator[np.ndarray]:
+    """How often each question is drawn, with replacement: blocks (draws, questions), the same ones in every call.
+
+    Figures on the same questions are so drawn in pairs: the difference of two of them can be resampled.
+    """
+    random = np.random.default_rng(0)
+    for start in range(0, draws, _AT_ONCE):
+        count = min(_AT_ONCE, draws - start)
+        drawn = random.integers(questions, size=(count, questions)) + np.arange(count)[:, None] * questions
+        yield np.bincount(drawn.ravel(), minlength=count * questions).reshape(count, questions).astype(np.float64)
+
+
+def resampled(parts: dict[tuple[str, str], Figure]) -> dict[tuple[str, str], np.ndarray]:
+    """Every figure by language (DRAWS, languages), its questions drawn anew DRAWS times."""
+    if not parts:
+        return {}
+    questions = len(next(iter(parts.values())).sums)
+    found = {name: [] for name in parts}
+    for weights in resamples(questions):
+        for name, figure in parts.items():
+            found[name].append(figure.by_language(weights))
+    return {name: np.concatenate(blocks) for name, blocks in found.items()}

@@ -1,0 +1,594 @@
+"""Verdicts and claims: on the paper's own cells, on made-up runs that must give each verdict, and on tiny runs."""
+
+import html
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from hybridkit import (
+    claims,
+    comparable,
+    estimates,
+    metrics,
+    per_question,
+    published,
+    reporting,
+    runs,
+    verdict_page,
+    verdicts,
+)
+from hybridkit.cli import main
+from hybridkit.corpora import museum
+from hybridkit.errors import KitError, KitWarning
+from hybridkit.params import Parameters
+from hybridkit.published import Meaning
+from hybridkit.ranks import GoldRanks, gold_ranks
+
+QUESTIONS = 60
+LANGUAGES = published.languages("xquad-r")
+FAR = 10**6
+ALL = [(m.setting, m.metric) for m in published.by_meaning()]
+
+
+def made_up(share, cross=0.3, seed=0):
+    """Gold ranks in the shape of XQuAD-R: each question has one answer in each of 11 languages. It is first in its own
+    pool for so many of the questions (`share` in the query's language, `cross` in the others), else far down."""
+    count, queries = len(LANGUAGES), np.arange(QUESTIONS * len(LANGUAGES))
+    asked, question = np.tile(np.arange(count), QUESTIONS), np.repeat(np.arange(QUESTIONS), count)
+    # The same share of the questions in every language, spread over them, so that a mean is what was asked for.
+    level = (np.random.default_rng(seed).permutation(QUESTIONS)[question] + 0.5) / QUESTIONS
+    first = level[:, None] < np.where(asked[:, None] == np.arange(count), share, cross)  # (queries, languages)
+    # In the pool of all languages those that are first follow each other, and the others come after everything.
+    before = np.tril(np.ones((count, count), bool), -1)
+    above = np.where(first[:, :, None], before & first[:, None, :], FAR).astype(np.int32)
+    return GoldRanks(
+        benchmark="xquad-r",
+        system="made up",
+        pools=tuple(LANGUAGES),
+        pool_sizes=np.full(count, 2 * FAR),
+        query_ids=queries.astype(str),
+        query_languages=np.array(LANGUAGES)[asked],
+        questions=question.astype(str),
+        gold_query=np.repeat(queries, count),
+        gold_language=np.tile(LANGUAGES, len(queries)),
+        gold_candidate=np.arange(above.shape[0] * count).astype(str),
+        above=above.reshape(-1, count),
+        tied=np.zeros((above.shape[0] * count, count), np.int32),
+        fingerprint=published.contents("xquad-r")["fingerprint"],
+    )
+
+
+WEIGHTS = {"mono": (1.0, 0.0), "cross": (0.0, 1.0), "hybrid-0.50": (0.5, 0.5), "hybrid-0.40": (0.4, 0.6)}
+PAPER = {
+    "profile": "paper-xlmr",
+    "encoder": "FacebookAI/xlm-roberta-base",
+    "training_data": ["mmarco"],
+    "benchmarks": ["xquad-r"],
+    "batch_size": 100,
+    "learning_rate": 3e-5,
+    "steps": 20_000,
+}
+
+
+def finished(folder, mixture, gold, seed=0, **other):
+    """A folder as a finished run leaves it."""
+    mono, cross = WEIGHTS[mixture]
+    given = PAPER | {"mixture": mixture, "mono": mono, "cross": cross, "seed": seed} | other
+    parameters = Parameters(**given)
+    place = folder / parameters.profile / runs.encoder_label(parameters.encoder).replace("/", "--")
+    place = place / mixture / f"seed-{seed}"
+    manifest = {
+        "key": f"{mixture}-{seed}",
+        "parameters": parameters.model_dump(),
+        "training_data": {},
+        "benchmarks": {gold.benchmark: gold.fingerprint},
+        "provenance": {"commit": "0123456789abcdef", "changed_since_commit": False},
+        "training": {"device": "made up"},
+        "finished": "today",
+    }
+    gold.save(place / "ranks" / gold.benchmark)
+    runs.write_text(place / runs.MANIFEST, json.dumps(manifest))
+    return place, manifest
+
+
+def judged(found, **wanted):
+    """The verdicts on the cells whose meaning is as wanted."""
+    return [v for v in found if all(getattr(v.cell.meaning, name) == value for name, value in wanted.items())]
+
+
+MONO_MAP = {"encoder": "XLM-R", "benchmark": "xquad-r", "setting": "monolingual", "metric": "mAP"}
+
+
+def verdict_of(experiments, mixture, language="mean"):
+    """The verdict on the monolingual mAP of XLM-R on XQuAD-R, in Table 3."""
+    (found,) = [
+        v
+        for v in judged(verdicts.judge_all(experiments), mixture=mixture, query_language=language, **MONO_MAP)
+        if v.cell.table == 3
+    ]
+    return found
+
+
+@pytest.fixture(scope="module")
+def own_cells(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cells") / "own.json"
+    estimates.write_cells(path)
+    return path
+
+
+def test_the_paper_against_itself_is_reproduced_everywhere(own_cells):
+    report = reporting.make(cells=own_cells)
+    assert len(report.verdicts) == len(published.cells())
+    assert {one.verdict for one in report.verdicts} == {"reproduced"}
+    assert [one.state for one in report.claims] == ["holds"] * 5 + ["not tested", "holds"]
+    assert all("no test possible" in part.reason for one in report.claims for part in one.tested)
+
+
+def test_a_cell_of_the_paper_that_is_changed_is_noticed(own_cells):
+    """One unit of the last digit in one cell: that cell alone, and the table that prints it again."""
+    content = json.loads(own_cells.read_text())
+    cell = next(c for c in content["cells"] if c["metric"] == "nDCG@10" and c["query_language"] == "sw")
+    cell["value"] += 1e-4
+    own_cells.with_name("changed.json").write_text(json.dumps(content))
+    found = verdicts.judge_all([estimates.cells_of_file(own_cells.with_name("changed.json"))])
+    assert [v.cell.row for v in found if v.verdict != "reproduced"] == ["sw"]
+
+
+@pytest.mark.parametrize(
+    "shares, expected",
+    [
+        ({"hybrid-0.50": 0.80, "mono": 0.79, "cross": 0.755}, "reproduced"),
+        ({"hybrid-0.50": 0.50, "mono": 0.40, "cross": 0.30}, "direction holds"),
+        ({"hybrid-0.50": 0.30, "mono": 0.40, "cross": 0.50}, "differs"),
+    ],
+)
+def test_made_up_runs_give_each_verdict(tmp_path, shares, expected):
+    made = [finished(tmp_path, mixture, made_up(share)) for mixture, share in shares.items()]
+    experiments, read = estimates.collect(made)
+    assert len(experiments) == 1 and all(not run.obstacles for run in read)
+    found = {mixture: verdict_of(experiments, mixture) for mixture in shares}
+    assert {one.verdict for one in found.values()} == {expected}
+    for mixture, share in shares.items():
+        ours = found[mixture].ours
+        # 60 questions: the mean is the share to one question, and the interval that of a share of 60 coin tosses.
+        assert abs(ours.value - share) <= 1 / QUESTIONS
+        low, high = ours.interval
+        assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt(ours.value * (1 - ours.value) / QUESTIONS), rel=0.15)
+    # All other encoders and benchmarks: nothing to compare with.
+    elsewhere = [v for v in verdicts.judge_all(experiments, read) if v.cell.meaning.encoder == "LaBSE"]
+    assert {v.verdict for v in elsewhere} == {"not comparable"} and all(v.reason for v in elsewhere)
+
+
+def test_the_order_needs_a_second_mixture(tmp_path):
+    experiments, _ = estimates.collect([finished(tmp_path, "mono", made_up(0.3))])
+    alone = verdict_of(experiments, "mono")
+    assert alone.verdict == "differs" and "no other mixture" in alone.reason
+    assert verdict_of_missing(experiments, "cross").verdict == "not comparable"
+
+
+def verdict_of_missing(experiments, mixture):
+    return judged(verdicts.judge_all(experiments), mixture=mixture, query_language="mean", **MONO_MAP)[0]
+
+
+def test_seeds_widen_what_counts_as_reproduced(tmp_path):
+    """Two standard deviations over seeds, where that is more than half the interval."""
+    shares = (0.45, 0.75, 0.95)
+    made = [finished(tmp_path, "mono", made_up(share), seed=seed) for seed, share in enumerate(shares)]
+    experiments, _ = estimates.collect(made)
+    one = verdict_of(experiments, "mono")
+    values = [round(share * QUESTIONS) / QUESTIONS for share in shares]
+    assert one.ours.by_seed == pytest.approx(values, abs=1e-5)
+    assert one.ours.value == pytest.approx(np.mean(values), abs=1e-5)
+    assert verdicts.tolerance(one.cell, one.ours) == pytest.approx(2 * np.std(values, ddof=1), abs=1e-4)
+    assert one.verdict == "reproduced"
+    single = verdict_of(estimates.collect(made[:1])[0], "mono")
+    assert single.verdict == "differs" and single.ours.spread < 0.15
+
+
+@pytest.mark.parametrize(
+    "other, told",
+    [
+        ({"batch_size": 64}, "batch_size is 64, in the paper 100"),
+        ({"learning_rate": 2e-5}, "learning_rate is 2e-05, in the paper 3e-05"),
+        ({"steps": 500}, "trained for 500 steps"),
+        ({"languages": ["en", "de"]}, "languages is ['de', 'en']"),
+        ({"query_prefix": ""}, "query_prefix is , in the paper Query:"),
+        ({"training_data": ["museum"]}, "trained on museum"),
+        ({"training_data": ["mmarco", "/somewhere/mine.jsonl"]}, "trained on mine.jsonl"),
+        ({"training_data": ["mr-tydi"]}, "not trained on mMARCO"),
+        ({"encoder": "tiny-mlm"}, "encoder is tiny-mlm"),
+        ({"mono": 0.5, "cross": 0.0, "multi": 0.5}, "multi batches"),
+    ],
+)
+def test_one_condition_missed_is_not_comparable(tmp_path, other, told):
+    experiments, read = estimates.collect([finished(tmp_path, "mono", made_up(0.79), **other)])
+    assert not experiments and len(read[0].obstacles) == 1 and told in read[0].obstacles[0]
+    found = verdicts.judge_all(experiments, read)
+    assert {one.verdict for one in found} == {"not comparable"}
+
+
+def test_another_benchmark_of_the_same_name_is_not_comparable(tmp_path):
+    gold = replace(made_up(0.79), fingerprint="0" * 64)
+    experiments, read = estimates.collect([finished(tmp_path, "mono", gold)])
+    found = verdicts.judge_all(experiments, read)
+    assert not experiments and {one.verdict for one in found} == {"not comparable"}
+    (one, *_) = judged(found, mixture="mono", query_language="mean", **MONO_MAP)
+    assert "its checksum differs" in one.reason
+
+
+def sized(name, queries, candidates):
+    """Gold ranks of which only the numbers of queries and candidates matter."""
+    codes = np.repeat(list(queries), list(queries.values()))
+    return replace(made_up(0.5), benchmark=name, query_languages=codes, pools=tuple(sorted(candidates)),
+                   pool_sizes=np.array([candidates[code] for code in sorted(candidates)]))  # fmt: skip
+
+
+def test_benchmarks_are_known_by_their_counts():
+    mlqa = published.contents("mlqa-r")
+    assert sum(mlqa["queries"].values()) == 4_199 and sum(mlqa["candidates"].values()) == 20_534
+    assert comparable.benchmark_obstacles("mlqa-r", sized("mlqa-r", mlqa["queries"], mlqa["candidates"])) == []
+    fewer = sized("mlqa-r", mlqa["queries"] | {"de": 511}, mlqa["candidates"])
+    assert comparable.benchmark_obstacles("mlqa-r", fewer) == ["mlqa-r has 511 queries in de, the published one 512."]
+    miracl = published.contents("miracl")["queries"]
+    whole = sized("miracl", miracl | {"en": 799}, dict.fromkeys([*miracl, "en"], 131_924))
+    assert comparable.benchmark_obstacles("miracl", whole) == []
+    judged_only = sized("miracl", miracl, dict.fromkeys(miracl, 9_000))
+    assert "not the whole corpus" in comparable.benchmark_obstacles("miracl", judged_only)[0]
+
+
+def test_checksum_of_the_real_xquad_r(shared_data, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_DOWNLOADS", str(shared_data))
+    from hybridkit.corpora import xquad_r
+
+    assert xquad_r.load().fingerprint == published.contents("xquad-r")["fingerprint"]
+
+
+def test_the_mixture_is_told_by_its_weights():
+    mixtures = {name: comparable.mixture_of({"mono": m, "cross": c, "multi": 0}) for name, (m, c) in WEIGHTS.items()}
+    assert mixtures == {name: name for name in WEIGHTS}
+    assert comparable.mixture_of({"mono": 0.504, "cross": 0.496, "multi": 0}) == "hybrid-0.504"
+
+
+def test_other_settings_are_never_averaged(tmp_path):
+    made = [finished(tmp_path, "mono", made_up(0.79)), finished(tmp_path, "mono", made_up(0.3), 1, temperature=0.02)]
+    experiments, _ = estimates.collect(made)
+    assert [len(e.estimates[Meaning(*_mono())].by_seed) for e in experiments] == [1, 1]
+    assert len({e.name for e in experiments}) == 2
+    found = judged(verdicts.judge_all(experiments), mixture="mono", query_language="mean", **MONO_MAP)
+    assert [v.verdict for v in found if v.cell.table == 3] == ["reproduced", "differs"]
+
+
+def _mono(mixture="mono"):
+    return "XLM-R", mixture, "xquad-r", "monolingual", "mAP", "mean"
+
+
+def test_damaged_runs_are_left_out_with_a_word(tmp_path):
+    place, manifest = finished(tmp_path, "mono", made_up(0.79))
+    (place / "ranks" / "xquad-r" / "golds.parquet").write_bytes(b"")
+    other = finished(tmp_path, "cross", made_up(0.7))
+    old = (tmp_path, manifest | {"parameters": manifest["parameters"] | {"no_longer_there": 1}})
+    with pytest.warns(KitWarning) as told:
+        experiments, read = estimates.collect([(place, manifest), old, other])
+    assert len(read) == 1 and len(experiments) == 1
+    assert "no readable gold ranks" in str(told[0].message) and "another version" in str(told[1].message)
+
+
+# Figures by question
+
+
+@pytest.fixture(scope="module")
+def ragged():
+    """Two systems on a museum in which a third of the answers is missing, so that languages have other questions."""
+    benchmark = museum.benchmark(25)
+    draw = np.random.default_rng(1)
+    keep = draw.random(len(benchmark.gold_query)) < 0.66
+    keep[np.unique(benchmark.gold_query, return_index=True)[1]] = True
+    benchmark = replace(benchmark, gold_query=benchmark.gold_query[keep], gold_candidate=benchmark.gold_candidate[keep])
+    vectors = [draw.normal(size=(len(ids), 6)).astype(np.float32) for ids in
+               (benchmark.query_ids, benchmark.candidate_ids, benchmark.query_ids)]  # fmt: skip
+    return [gold_ranks(queries, vectors[1], benchmark) for queries in (vectors[0], vectors[2])]
+
+
+def name_of(setting, metric):
+    return metric if metric == "rank distance" else f"{setting} {metric}"
+
+
+@pytest.mark.parametrize("languages", [None, ["de", "el", "hi", "th"]])
+def test_figures_by_question_are_those_of_the_metrics(ragged, languages):
+    gold = ragged[0]
+    expected = metrics.summary(gold, languages)
+    rows = metrics.table(gold, languages)
+    for (setting, metric), figure in per_question.figures(gold, languages or gold.languages, ALL).items():
+        values = figure.by_language()[0]
+        assert np.nanmean(values) == pytest.approx(expected[name_of(setting, metric)], rel=1e-12)
+        assert figure.contributions().sum() == pytest.approx(expected[name_of(setting, metric)], rel=1e-12)
+        if metric != "rank distance":
+            theirs = rows[rows["setting"] == setting].groupby("query_language")[metric].mean()
+            assert values == pytest.approx(theirs[list(figure.languages)].to_numpy(), rel=1e-12)
+
+
+def test_drawing_a_question_twice_is_having_it_twice(ragged):
+    """Weights against the metrics of gold ranks in which each question stands as often as it is drawn."""
+    gold = ragged[0]
+    questions = np.unique(gold.questions)
+    weights = np.random.default_rng(2).integers(0, 3, len(questions))
+    expected = metrics.summary(_joined(*(_part(gold, np.isin(gold.questions, questions[weights > n])) for n in (0, 1))))
+    for key, figure in per_question.figures(gold, gold.languages, ALL).items():
+        drawn = np.nanmean(figure.by_language(weights[None].astype(float)))
+        assert drawn == pytest.approx(expected[name_of(*key)], rel=1e-12), key
+
+
+def _part(gold, queries):
+    """Some of the queries, with their golds."""
+    golds = queries[gold.gold_query]
+    place = np.cumsum(queries) - 1
+    kept = {name: getattr(gold, name)[queries] for name in ("query_ids", "query_languages", "questions")}
+    kept |= {name: getattr(gold, name)[golds] for name in ("gold_language", "gold_candidate", "above", "tied")}
+    return replace(gold, gold_query=place[gold.gold_query[golds]], **kept)
+
+
+def _joined(one, other):
+    """The queries of both, as if they were different ones."""
+    names = ("query_ids", "query_languages", "questions", "gold_language", "gold_candidate", "above", "tied")
+    both = {name: np.concatenate([getattr(one, name), getattr(other, name)]) for name in names}
+    return replace(one, gold_query=np.concatenate([one.gold_query, other.gold_query + len(one.query_ids)]), **both)
+
+
+def test_flipping_a_sign_is_exchanging_the_two_systems(ragged):
+    """What the test flips, against metrics computed anew from ranks in which the systems change places."""
+    one, other = ragged
+    flipped = np.random.default_rng(3).random(len(np.unique(one.questions))) < 0.5
+    of_gold = flipped[np.unique(one.questions, return_inverse=True)[1][one.gold_query]][:, None]
+    mixed = [
+        replace(a, above=np.where(of_gold, b.above, a.above), tied=np.where(of_gold, b.tied, a.tied))
+        for a, b in ((one, other), (other, one))
+    ]
+    expected = [metrics.summary(gold) for gold in mixed]
+    parts = [per_question.figures(gold, gold.languages, ALL) for gold in ragged]
+    for key in parts[0]:
+        difference = parts[0][key].contributions() - parts[1][key].contributions()
+        name = name_of(*key)
+        assert (np.where(flipped, -1, 1) * difference).sum() == pytest.approx(
+            expected[0][name] - expected[1][name], abs=1e-9
+        )
+
+
+def test_interval_agrees_with_scipy(ragged):
+    from scipy.stats import bootstrap
+
+    figure = per_question.figures(made_up(0.6), LANGUAGES, [("monolingual", "mAP")])["monolingual", "mAP"]
+    values = figure.sums.mean(axis=1)
+    theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=4000, rng=np.random.default_rng(5))
+    drawn = per_question.resampled({("monolingual", "mAP"): figure})["monolingual", "mAP"]
+    assert len(drawn) == per_question.DRAWS
+    ours = estimates.interval(drawn.mean(axis=1))
+    assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.02)
+
+
+# Claims
+
+
+def experiment_of(tmp_path, shares, cross):
+    made = [finished(tmp_path, name, made_up(share, cross[name])) for name, share in shares.items()]
+    return estimates.collect(made)[0]
+
+
+def claim(found, number):
+    return next(one for one in found if one.claim == number)
+
+
+def test_claims_with_a_clear_lead_hold_and_turned_ones_do_not(tmp_path):
+    shares = {"hybrid-0.50": 0.9, "mono": 0.8, "cross": 0.4}
+    across = {"hybrid-0.50": 0.3, "mono": 0.9, "cross": 0.5}
+    found = claims.judge(experiment_of(tmp_path, shares, across))
+    assert claim(found, 1).state == "holds" and len(claim(found, 1).tested) == 2 and claim(found, 1).parts == 8
+    assert claim(found, 2).state == "does not hold" and claim(found, 7).state == "not tested"
+    for part in claim(found, 1).tested:
+        assert part.adjusted >= part.p and part.adjusted < 0.05 and part.seeds == (1, 1)
+        assert part.interval[0] < part.lead < part.interval[1] and part.interval[0] > 0
+
+
+def test_a_lead_that_may_be_chance_does_not_make_a_claim_hold(tmp_path):
+    """Two questions of sixty are no proof: "better than" is not shown, "at least as good as" is not refuted."""
+    shares = {"hybrid-0.50": 0.75, "mono": 0.79, "cross": 0.76}
+    found = claims.judge(experiment_of(tmp_path, shares, dict.fromkeys(shares, 0.3)))
+    parts = {part.comparison.relation: part for part in claim(found, 1).tested}
+    assert parts["at least as good as"].lead < 0 and parts["at least as good as"].holds
+    assert parts["better than"].lead > 0 and not parts["better than"].holds
+    assert "may be chance" in parts["better than"].reason and claim(found, 1).state == "does not hold"
+
+
+def test_p_is_that_of_scipy_for_paired_samples(tmp_path):
+    """Against scipy's own permutation of the two samples, on figures that are means over questions."""
+    from scipy.stats import permutation_test
+
+    draw = np.random.default_rng(4)
+    a, b = draw.random((2, 40)) / 40
+    meaning = Meaning(*_mono())
+    theirs = permutation_test(
+        (a, b), lambda x, y, axis: (x - y).sum(axis=axis), permutation_type="samples", vectorized=True, rng=draw
+    )
+    assert claims._flipped((a - b)[None])[0] == pytest.approx(theirs.pvalue, abs=0.02)
+    assert claims._flipped(np.full((1, 30), 0.01))[0] < 0.001 and meaning.mixture == "mono"
+
+
+def test_alike_needs_the_whole_interval_within_the_margin(tmp_path):
+    """Equal in every question holds; equal on average with wide scatter does not."""
+    comparison = next(c for c in claims.comparisons() if c.claim == 3 and c.relation == "as good as")
+    assert claims.margin(comparison) == pytest.approx(2 * 0.0045)
+    assert claims._alike(0.0, (-0.001, 0.001), 0.009)[0] and not claims._alike(0.0, (-0.02, 0.02), 0.009)[0]
+    assert not claims._alike(-0.008, (-0.012, -0.004), 0.009)[0]
+    shares = {"hybrid-0.50": 0.8, "mono": 0.8, "cross": 0.8}
+    found = claims.judge(experiment_of(tmp_path, shares, dict.fromkeys(shares, 0.3)))
+    part = next(p for p in claim(found, 3).tested if p.comparison.relation == "as good as")
+    assert part.holds and part.interval == (0, 0)
+
+
+def test_flat_alpha_is_tested_where_there_are_runs(tmp_path):
+    shares = {"hybrid-0.50": 0.8, "hybrid-0.40": 0.8}
+    found = claim(claims.judge(experiment_of(tmp_path, shares, dict.fromkeys(shares, 0.3))), 6)
+    assert found.state == "holds" and len(found.tested) == 1 and found.parts == 8
+    found = claim(claims.judge(experiment_of(tmp_path, shares, {"hybrid-0.50": 0.3, "hybrid-0.40": 0.6})), 6)
+    assert found.state == "does not hold"
+
+
+def test_two_encoders_are_paired_over_the_same_questions(tmp_path):
+    labse = {"encoder": "sentence-transformers/LaBSE", "profile": "paper-labse"}
+    made = [finished(tmp_path, "mono", made_up(0.5)), finished(tmp_path, "mono", made_up(0.9), **labse)]
+    tested = claim(claims.judge(estimates.collect(made)[0]), 5).tested
+    part = next(p for p in tested if p.comparison.one.setting == "monolingual")
+    assert part.holds and part.p < 0.01 and part.experiments == (labse["encoder"], PAPER["encoder"])
+
+
+def test_far_below_is_by_a_tenth(own_cells):
+    own = estimates.cells_of_file(own_cells)
+    comparison = next(c for c in claims.comparisons() if c.relation == "far better than")
+    near = dict(own.estimates) | {comparison.one: estimates.Estimate((own.estimates[comparison.other].value * 0.95,))}
+    assert claim(claims.judge([replace(own, estimates=near)]), 4).state == "does not hold"
+
+
+def test_there_are_as_many_comparisons_as_the_claims_say():
+    counted = {number: 0 for number in claims.CLAIMS}
+    for one in claims.comparisons():
+        counted[one.claim] += 1
+    assert counted == {1: 8, 2: 8, 3: 8, 4: 8, 5: 30, 6: 8, 7: 8}
+
+
+# The command
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, ["verdict", *map(str, arguments)])
+
+
+def test_a_tiny_run_can_only_be_not_comparable(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / "outputs"))
+    benchmark = museum.benchmark(20)
+    draw = np.random.default_rng(0)
+    vectors = [
+        draw.normal(size=(len(ids), 4)).astype(np.float32) for ids in (benchmark.query_ids, benchmark.candidate_ids)
+    ]
+    gold = gold_ranks(*vectors, benchmark)
+    tiny = Parameters().model_dump()
+    finished(tmp_path / "outputs", "mono", gold, **{k: tiny[k] for k in PAPER})
+    answer = invoke("--json", tmp_path / "all.json")
+    assert answer.exit_code == 0, answer.output
+    found = json.loads((tmp_path / "all.json").read_text())
+    assert {one["verdict"] for one in found["cells"]} == {"not comparable"} and len(found["cells"]) == 1092
+    assert {one["verdict"] for one in found["claims"]} == {"not tested"}
+    assert len(found["runs"][0]["obstacles"]) >= 4 and "encoder is tiny-mlm" in answer.output
+    assert "evaluated on none of xquad-r, mlqa-r, miracl" in answer.output
+
+
+def test_command_on_made_up_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path))
+    for mixture, share in {"hybrid-0.50": 0.3, "mono": 0.79, "cross": 0.5}.items():
+        finished(tmp_path, mixture, made_up(share))
+    answer = invoke("--profile", "paper-xlmr", "--html", tmp_path / "page.html", "--json", tmp_path / "all.json")
+    assert answer.exit_code == 0 and "against claim 1" in answer.output
+    found = json.loads((tmp_path / "all.json").read_text())
+    assert {"reproduced", "differs", "not comparable"} <= {one["verdict"] for one in found["cells"]}
+    one = next(c for c in found["cells"] if (c["table"], c["row"], c["column"]) == (3, "Mean", "Mo. mAP X-X-mono"))
+    assert one["interval"][0] < one["ours"] < one["interval"][1] and one["published"] == 0.7918
+    assert one["difference"] == pytest.approx(one["ours"] - 0.7918) and abs(one["difference"]) <= one["tolerance"]
+
+
+def test_log_entry_tells_machine_versions_runs_and_verdicts(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path))
+    finished(tmp_path, "mono", made_up(0.79), seed=3)
+    answer = invoke("--log")
+    assert answer.exit_code == 0
+    for told in (
+        "paper-xlmr",
+        "GB of memory",
+        "numpy ",
+        "`mono-3`",
+        "seed 3",
+        "0123456789",
+        "made up",
+        "| reproduced |",
+    ):
+        assert told in answer.output, told
+    assert answer.output.startswith("## 20") and str(tmp_path) not in answer.output
+
+
+def test_template_is_what_cells_reads(tmp_path):
+    assert invoke("--template", tmp_path / "cells.json").exit_code == 0
+    answer = invoke("--cells", tmp_path / "cells.json")
+    assert answer.exit_code == 0 and "| all | 1092 | 0 | 0 | 0 |" in answer.output and "taken on trust" in answer.output
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        (lambda c: c["cells"][0].update(value="0.5"), "cell 1: the value of"),
+        (lambda c: c["cells"][1].update(metric="F1"), "cell 2: the paper prints no figure of"),
+        (lambda c: c["cells"][2].pop("encoder"), "must hold encoder"),
+        (lambda c: c["cells"].append(c["cells"][0]), "is given twice"),
+        (lambda c: c.pop("cells"), "holds no cells"),
+    ],
+)
+def test_bad_cells_are_told(own_cells, tmp_path, change, told):
+    content = json.loads(own_cells.read_text())
+    change(content)
+    (tmp_path / "bad.json").write_text(json.dumps(content))
+    with pytest.raises(KitError, match=told):
+        estimates.cells_of_file(tmp_path / "bad.json")
+    assert invoke("--cells", tmp_path / "bad.json").exit_code == 1
+
+
+def test_missing_cells_file_and_unknown_profile_are_told(tmp_path):
+    with pytest.raises(KitError, match="--template FILE"):
+        estimates.cells_of_file(Path(tmp_path / "nowhere.json"))
+    answer = invoke("--profile", "nowhere")
+    assert answer.exit_code == 1 and "nowhere" in answer.output
+
+
+class _Page(HTMLParser):
+    """Tags of a page, and whether every one that is opened is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_page_is_whole_and_alone(own_cells, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path))
+    for mixture, share in {"hybrid-0.50": 0.3, "mono": 0.79, "cross": 0.5}.items():
+        finished(tmp_path, mixture, made_up(share))
+    report = reporting.make(["paper-xlmr"], own_cells)
+    text = verdict_page.to_html(report)
+    page = _Page(text)
+    assert not page.open and not re.search(r"(?:https?:)?//|url\(|<script|<link|<img", text)
+    assert all("scope" in attrs for tag, attrs in page.tags if tag == "th")
+    targets = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
+    assert {attrs["href"].removeprefix("#") for tag, attrs in page.tags if tag == "a"} == targets
+    shown = re.sub(r"<[^>]+>", " ", text)
+    for cell in published.cells():
+        assert f"paper {cell.printed}" in shown
+    for note in published._content()["notes"]:
+        assert html.escape(note["text"]) in text
+    for word in (*verdicts.VERDICTS, *claims.STATES):
+        assert f"{verdict_page.SIGNS[word]} {word}" in shown, word
+
+
+def test_names_in_the_page_are_text(own_cells):
+    content = json.loads(own_cells.read_text()) | {"name": "<b>mine</b> & others"}
+    own_cells.with_name("odd.json").write_text(json.dumps(content))
+    text = verdict_page.to_html(reporting.make(cells=own_cells.with_name("odd.json")))
+    assert "<b>mine" not in text and "&lt;b&gt;mine&lt;/b&gt; &amp; others" in text
