@@ -23,7 +23,7 @@ from hybridkit.corpora.audit import audit
 from hybridkit.corpora.jsonl import read_pairs
 from hybridkit.display import show_source
 from hybridkit.errors import KitError, KitWarning
-from hybridkit.evaluation import _embed
+from hybridkit.evaluation import embed
 from hybridkit.params import Parameters
 from hybridkit.ranks import gold_ranks
 
@@ -433,10 +433,13 @@ class TestUses:
     def test_encoding_and_words(self, sw_and_ar):
         found = loaded()
 
-        def encode(texts, **settings):
-            return np.array([[len(text), text.count(" ")] for text in texts], np.float32)
+        class Lengths:
+            def encode_query(self, texts, **settings):
+                return np.array([[len(text), text.count(" ")] for text in texts], np.float32)
 
-        vectors = _embed(encode, found.candidate_texts, found.candidate_languages, 2)
+            encode_document = encode_query
+
+        _, vectors = embed(Lengths(), found, 2)
         assert vectors.tolist() == [[len(t), t.count(" ")] for t in found.candidate_texts]
         gold = lexical.bm25_gold_ranks(found)
         assert gold.own_ranks()[found.gold_query == 1].min() == 1
