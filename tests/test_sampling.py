@@ -270,15 +270,11 @@ def test_batch_that_negatives_make_impossible_is_told(tmp_path):
 
 
 def test_parameters_reach_the_plan(toy):
-    changes = {
-        "missing_negatives": "random",
-        "negative_language": "any",
-        "explicit_negatives": 2,
-        "languages": LANGUAGES,
-    }
-    plan = BatchPlan.from_parameters(Parameters(**changes), [toy])
+    common = {"languages": LANGUAGES, "batch_size": 8}
+    changes = {"missing_negatives": "random", "negative_language": "any", "explicit_negatives": 2}
+    plan = BatchPlan.from_parameters(Parameters(**common, **changes), [toy])
     assert {name: getattr(plan, name) for name in changes} == changes
-    assert BatchPlan.from_parameters(Parameters(languages=LANGUAGES), [toy]).missing_negatives == "leave-out"
+    assert BatchPlan.from_parameters(Parameters(**common), [toy]).missing_negatives == "leave-out"
 
 
 def test_table_tells_the_plan(toy):
