@@ -458,6 +458,27 @@ class TestNegatives:
         assert {int(code) for step in range(10) for code in plan.step(step).passage_language} == {1}
 
 
+FULL = """
+import resource, sys
+from hybridkit.corpora.pairs import make_pairs
+
+size = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+texts = {"en": [f"{row} " * 20 for row in range(2_000)]}
+ids = [str(row) for row in range(2_000)]
+make_pairs(sys.argv[1], "full", "none", ids, texts, ids, texts, range(2_000), range(2_000), [[]] * 2_000)
+"""
+
+
+@pytest.mark.parametrize("size", [1_000, 20_000, 100_000])
+def test_a_disk_that_fills_up(tmp_path, size):
+    """A limit on the size of files stands for it: in the middle of texts, or of ids, nothing half-made is left."""
+    command = [sys.executable, "-c", FULL, str(tmp_path / "pairs"), str(size)]
+    told = subprocess.run(command, check=False, capture_output=True, text=True).stderr
+    assert "KitError" in told.splitlines()[-1] and "cannot be written (" in told and "name another place" in told
+    assert not list(tmp_path.iterdir())
+
+
 MEASURED = """
 import os, resource, sys
 import numpy as np, pandas, pyarrow.compute, scipy.sparse.csgraph

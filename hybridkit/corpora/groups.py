@@ -54,7 +54,7 @@ class Groups:
 def groups_of(datasets: Sequence["TrainingPairs"]) -> Groups:
     """The groups of data sets, in their order.
 
-    Computed in bounded memory (16 bytes a passage and query, and what is shared). From `LARGE` texts and rows on they
+    Computed in bounded memory (some 24 bytes a passage and query, and what is shared). From `LARGE` texts and rows on they
     are kept in the cache, by the fingerprints of the data sets, and opened memory-mapped.
     """
     if sum(len(data) + _cells(data.queries) + _cells(data.passages) for data in datasets) < LARGE:

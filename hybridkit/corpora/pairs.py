@@ -234,8 +234,8 @@ def _join(path: Path) -> np.ndarray:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    """Bytes of every file but about.json, by its path in the folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / "about.json")
+    """Bytes of every file of texts or joins, by its path in the folder."""
+    files = sorted([*folder.rglob("*.arrow"), *folder.rglob("*.npy")])
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
