@@ -361,6 +361,31 @@ class TestHub:
         hub.clear()
         assert list(loaded("miracl:sw").query_ids) == ["sw:0", "sw:1", "sw:3"] and not hub
 
+    def test_a_revision_that_the_user_locks_takes_the_place_of_the_catalogues(self, hub):
+        miracl.fetch("miracl", ["ar"])
+        first = catalogue.content_key("miracl:ar", NOTHING)
+        paths.lock_file().write_text(json.dumps({"datasets": {"miracl": {"revision": "c0ffee", "locked": "today"}}}))
+        for path in (paths.downloads() / "miracl").rglob("*.parquet"):
+            path.unlink()
+        hub.clear()
+        miracl.fetch("miracl", ["ar"])
+        assert {revision for _, revision in hub} == {"c0ffee"}
+        assert first != catalogue.content_key("miracl:ar", NOTHING) == "c0ffee:ar"
+
+    def test_a_revision_that_is_gone(self, hub, monkeypatch):
+        import huggingface_hub
+        from httpx2 import Request, Response
+
+        def gone(*arguments, **named):
+            answer = Response(404, request=Request("GET", "https://hub"))
+            raise huggingface_hub.errors.RevisionNotFoundError("no", response=answer)
+
+        monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", gone)
+        with pytest.raises(
+            KitError, match="names no longer exists; write one that does as the revision of miracl there"
+        ):
+            loaded("miracl:sw")
+
     def test_a_shard_that_is_missing_is_fetched(self, hub):
         miracl.fetch("miracl", ["sw"])
         hub.clear()
@@ -403,6 +428,13 @@ class TestParts:
         assert (part.name, part.languages, len(part.candidate_ids)) == ("xquad-r:en+th", ("en", "th"), 1180 + 852)
         assert catalogue.content_key("xquad-r:th+en", NOTHING) == f"{catalogue.content_key('xquad-r', NOTHING)}:en:th"
         assert catalogue.fetch("xquad-r:en+th").startswith("xquad-r:en+th: 2 files")
+
+    def test_the_kits_own_raise_no_alarm_of_judged_passages(self, shared_data, monkeypatch):
+        monkeypatch.setenv("HYBRIDKIT_DOWNLOADS", str(shared_data))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for name in ("museum", "xquad-r", "afriqa"):
+                catalogue.benchmark(name, SimpleNamespace(museum_evaluation_exhibits=3))
 
     @pytest.mark.parametrize("name", ["miracl:xx", "miracl:", "museum:en", "miracl:sw,yo"])
     def test_wrong_ones(self, name):
@@ -499,7 +531,7 @@ class TestColumns:
     @given(st.dictionaries(st.sampled_from(["ar", "bem", "sw", "yo"]), st.integers(0, 4), min_size=1), st.data())
     def test_language_ranges_are_as_an_array(self, sizes, data):
         ranges, array = large.LanguageRanges(sizes), np.repeat(list(sizes), list(sizes.values()))
-        assert len(ranges) == len(array) and ranges.tolist() == array.tolist() == np.asarray(ranges).tolist()
+        assert len(ranges) == len(array) and ranges.tolist() == array.tolist() == np.asarray(ranges, np.str_).tolist()
         assert (ranges == "sw").tolist() == (array == "sw").tolist()
         mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(array), max_size=len(array))), bool)
         assert ranges[mask].tolist() == array[mask].tolist() and ranges[1:3].tolist() == array[1:3].tolist()
