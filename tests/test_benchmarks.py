@@ -16,14 +16,14 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridkit import comparison, lexical, lock, metrics, paths
+from hybridkit import comparison, lexical, lock, metrics, paths, shards
 from hybridkit.cli import main
 from hybridkit.corpora import catalogue, large, miracl, mlqa_r
 from hybridkit.corpora.audit import audit
 from hybridkit.corpora.jsonl import read_pairs
 from hybridkit.display import show_source
 from hybridkit.errors import KitError, KitWarning
-from hybridkit.evaluation import embed
+from hybridkit.evaluation import embed, evaluate_model
 from hybridkit.params import Parameters
 from hybridkit.ranks import gold_ranks
 
@@ -228,11 +228,11 @@ class TestMiracl:
 
     def test_shards_and_cuts_do_not_matter(self, sw_and_ar, own_cache, monkeypatch):
         first = loaded("miracl:sw").fingerprint
-        for number, (shards, batch) in enumerate([(1, 2), (5, 1), (3, 4)]):
+        for number, (pieces, batch) in enumerate([(1, 2), (5, 1), (3, 4)]):
             monkeypatch.setenv("HYBRIDKIT_CACHE", str(own_cache / str(number)))
             monkeypatch.setenv("HYBRIDKIT_LOCK", str(own_cache / f"{number}.json"))
             monkeypatch.setattr(miracl, "_BATCH", batch)
-            write_language(paths.downloads() / "miracl", "sw", SW, shards)
+            write_language(paths.downloads() / "miracl", "sw", SW, pieces)
             assert loaded("miracl:sw").fingerprint == first
 
     def test_another_text_is_another_fingerprint(self, sw_and_ar, own_cache, monkeypatch):
@@ -459,8 +459,17 @@ class TestUses:
         for gold_row, (query, candidate) in enumerate(zip(found.gold_query, found.gold_candidate, strict=True)):
             own = found.candidate_languages == found.query_languages[query]
             assert gold.own_ranks()[gold_row] == 1 + (scores[query, own] > scores[query, candidate]).sum()
-        rows = metrics.table(gold)
-        assert set(rows.loc[rows["setting"] != "multilingual", "setting"]) == {"monolingual"}
+        assert metrics.table(gold)[["setting", "pool", "queries"]].values.tolist() == [
+            ["monolingual", "ar", 1],
+            ["monolingual", "sw", 3],
+        ]
+
+    def test_a_model_over_shards(self, sw_and_ar, small_encoder):
+        found = loaded()
+        whole = evaluate_model(str(small_encoder), found)
+        part = shards.evaluate_model(str(small_encoder), found, shards=3)
+        assert (part.above == whole.above).all() and (part.tied == whole.tied).all()
+        assert part.gold_candidate.tolist() == ["ar:7#0", "sw:10#0", "sw:10#1", "sw:12#0", "sw:14#0"]
 
     def test_encoding_and_words(self, sw_and_ar):
         found = loaded()
