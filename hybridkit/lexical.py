@@ -53,8 +53,8 @@ def bm25_gold_ranks(benchmark: "Benchmark") -> GoldRanks:
     size = len(benchmark.candidate_ids)
     if size > MOST:
         raise KitError(
-            f"BM25 is left out of {benchmark.name}: its {size:,} candidates are more than the {MOST:,} that fit into the "
-            "memory of one machine here; pyserini has BM25 for corpora of this size."
+            f"BM25 is left out of {benchmark.name}: its {size:,} candidates are more than the {MOST:,} that it holds "
+            "in memory here; pyserini has BM25 for corpora of this size."
         )
     return count(_score_blocks(benchmark), benchmark, system="BM25")
 

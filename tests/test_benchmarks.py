@@ -16,14 +16,14 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridkit import comparison, lexical, lock, metrics, paths
+from hybridkit import comparison, lexical, lock, metrics, paths, shards
 from hybridkit.cli import main
 from hybridkit.corpora import catalogue, large, miracl, mlqa_r
 from hybridkit.corpora.audit import audit
 from hybridkit.corpora.jsonl import read_pairs
 from hybridkit.display import show_source
 from hybridkit.errors import KitError, KitWarning
-from hybridkit.evaluation import embed
+from hybridkit.evaluation import embed, evaluate_model
 from hybridkit.params import Parameters
 from hybridkit.ranks import gold_ranks
 
@@ -228,11 +228,11 @@ class TestMiracl:
 
     def test_shards_and_cuts_do_not_matter(self, sw_and_ar, own_cache, monkeypatch):
         first = loaded("miracl:sw").fingerprint
-        for number, (shards, batch) in enumerate([(1, 2), (5, 1), (3, 4)]):
+        for number, (pieces, batch) in enumerate([(1, 2), (5, 1), (3, 4)]):
             monkeypatch.setenv("HYBRIDKIT_CACHE", str(own_cache / str(number)))
             monkeypatch.setenv("HYBRIDKIT_LOCK", str(own_cache / f"{number}.json"))
             monkeypatch.setattr(miracl, "_BATCH", batch)
-            write_language(paths.downloads() / "miracl", "sw", SW, shards)
+            write_language(paths.downloads() / "miracl", "sw", SW, pieces)
             assert loaded("miracl:sw").fingerprint == first
 
     def test_another_text_is_another_fingerprint(self, sw_and_ar, own_cache, monkeypatch):
@@ -361,6 +361,31 @@ class TestHub:
         hub.clear()
         assert list(loaded("miracl:sw").query_ids) == ["sw:0", "sw:1", "sw:3"] and not hub
 
+    def test_a_revision_that_the_user_locks_takes_the_place_of_the_catalogues(self, hub):
+        miracl.fetch("miracl", ["ar"])
+        first = catalogue.content_key("miracl:ar", NOTHING)
+        paths.lock_file().write_text(json.dumps({"datasets": {"miracl": {"revision": "c0ffee", "locked": "today"}}}))
+        for path in (paths.downloads() / "miracl").rglob("*.parquet"):
+            path.unlink()
+        hub.clear()
+        miracl.fetch("miracl", ["ar"])
+        assert {revision for _, revision in hub} == {"c0ffee"}
+        assert first != catalogue.content_key("miracl:ar", NOTHING) == "c0ffee:ar"
+
+    def test_a_revision_that_is_gone(self, hub, monkeypatch):
+        import huggingface_hub
+        from httpx2 import Request, Response
+
+        def gone(*arguments, **named):
+            answer = Response(404, request=Request("GET", "https://hub"))
+            raise huggingface_hub.errors.RevisionNotFoundError("no", response=answer)
+
+        monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", gone)
+        with pytest.raises(
+            KitError, match="names no longer exists; write one that does as the revision of miracl there"
+        ):
+            loaded("miracl:sw")
+
     def test_a_shard_that_is_missing_is_fetched(self, hub):
         miracl.fetch("miracl", ["sw"])
         hub.clear()
@@ -404,6 +429,13 @@ class TestParts:
         assert catalogue.content_key("xquad-r:th+en", NOTHING) == f"{catalogue.content_key('xquad-r', NOTHING)}:en:th"
         assert catalogue.fetch("xquad-r:en+th").startswith("xquad-r:en+th: 2 files")
 
+    def test_the_kits_own_raise_no_alarm_of_judged_passages(self, shared_data, monkeypatch):
+        monkeypatch.setenv("HYBRIDKIT_DOWNLOADS", str(shared_data))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for name in ("museum", "xquad-r", "afriqa"):
+                catalogue.benchmark(name, SimpleNamespace(museum_evaluation_exhibits=3))
+
     @pytest.mark.parametrize("name", ["miracl:xx", "miracl:", "museum:en", "miracl:sw,yo"])
     def test_wrong_ones(self, name):
         with pytest.raises(KitError, match=f'"{name}"'):
@@ -427,8 +459,17 @@ class TestUses:
         for gold_row, (query, candidate) in enumerate(zip(found.gold_query, found.gold_candidate, strict=True)):
             own = found.candidate_languages == found.query_languages[query]
             assert gold.own_ranks()[gold_row] == 1 + (scores[query, own] > scores[query, candidate]).sum()
-        rows = metrics.table(gold)
-        assert set(rows.loc[rows["setting"] != "multilingual", "setting"]) == {"monolingual"}
+        assert metrics.table(gold)[["setting", "pool", "queries"]].values.tolist() == [
+            ["monolingual", "ar", 1],
+            ["monolingual", "sw", 3],
+        ]
+
+    def test_a_model_over_shards(self, sw_and_ar, small_encoder):
+        found = loaded()
+        whole = evaluate_model(str(small_encoder), found)
+        part = shards.evaluate_model(str(small_encoder), found, shards=3)
+        assert (part.above == whole.above).all() and (part.tied == whole.tied).all()
+        assert part.gold_candidate.tolist() == ["ar:7#0", "sw:10#0", "sw:10#1", "sw:12#0", "sw:14#0"]
 
     def test_encoding_and_words(self, sw_and_ar):
         found = loaded()
@@ -499,7 +540,7 @@ class TestColumns:
     @given(st.dictionaries(st.sampled_from(["ar", "bem", "sw", "yo"]), st.integers(0, 4), min_size=1), st.data())
     def test_language_ranges_are_as_an_array(self, sizes, data):
         ranges, array = large.LanguageRanges(sizes), np.repeat(list(sizes), list(sizes.values()))
-        assert len(ranges) == len(array) and ranges.tolist() == array.tolist() == np.asarray(ranges).tolist()
+        assert len(ranges) == len(array) and ranges.tolist() == array.tolist() == np.asarray(ranges, np.str_).tolist()
         assert (ranges == "sw").tolist() == (array == "sw").tolist()
         mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(array), max_size=len(array))), bool)
         assert ranges[mask].tolist() == array[mask].tolist() and ranges[1:3].tolist() == array[1:3].tolist()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,18 +120,8 @@ def benchmark(name: str, parameters: "Parameters") -> "Benchmark":
     (`museum_evaluation_exhibits`). Raises KitError for a name that is neither.
     """
     source, languages = split_part(name)
-    if source == "xquad-r":
-        from hybridkit.corpora import xquad_r
-
-        return xquad_r.load(languages or xquad_r.SOURCE.languages)
-    if source == "mlqa-r":
-        from hybridkit.corpora import mlqa_r
-
-        return mlqa_r.load(languages or mlqa_r.SOURCE.languages)
-    if source in ("miracl", "miracl-hard-negatives"):
-        from hybridkit.corpora import miracl
-
-        return miracl.load(source, languages)
+    if source in _IN_PARTS:
+        return import_module(CATALOGUE[source].loader).load_benchmark(CATALOGUE[source], parameters, languages)
     if name == "museum":
         from hybridkit.corpora import museum
 
@@ -181,12 +172,10 @@ def fetch(name: str, accept_licence: bool = False) -> str:
     source = CATALOGUE[base]
     if accept_licence and source.must_accept:
         lock.accept(base, source.licence)
-    if base in ("miracl", "miracl-hard-negatives"):
-        from hybridkit.corpora import miracl
-
-        fetched = miracl.fetch(base, languages)
+    if base in _IN_PARTS:
+        fetched = import_module(source.loader).fetch_files(source, languages)
     else:
-        fetched = [downloads.file(source, f) for f in source.files if not languages or Path(f).stem in languages]
+        fetched = [downloads.file(source, file) for file in source.files]
     return f"{name}: {len(fetched)} files with the right checksums in {paths.downloads() / base}"
 
 

@@ -33,14 +33,17 @@ def check_accepted(source: "Source") -> None:
 
 
 def revision(source: "Source") -> str:
-    """The revision in use: the pinned commit, or the locked one, resolved and recorded the first time.
+    """The revision in use. Of a data set of the hub the locked one, recorded the first time: the catalogue's commit if
+    it names one, else the newest; so a user can lock another where a commit is gone. Else the pinned commit.
 
     "" for a source that has files by address alone. Raises KitError where it cannot be resolved.
     """
-    if source.commit or not source.hub:
+    if not source.hub:
         return source.commit
 
     def newest() -> str:
+        if source.commit:
+            return source.commit
         from huggingface_hub import HfApi
 
         with told(source.name, f"the data set {source.hub}"):
@@ -92,8 +95,8 @@ def told(name: str, what: str) -> Iterator[None]:
         ) from fault
     except errors.RevisionNotFoundError as fault:
         raise KitError(
-            f"{what}: the revision that {paths.lock_file()} or the catalogue names no longer exists; delete the entry "
-            f"{name} of the lock file to take the newest one, {by_hand}."
+            f"{what}: the revision that {paths.lock_file()} names no longer exists; write one that does as the revision "
+            f"of {name} there, without its files, {by_hand}."
         ) from fault
     except (errors.RepositoryNotFoundError, errors.EntryNotFoundError) as fault:
         if isinstance(fault, errors.LocalEntryNotFoundError):

@@ -99,8 +99,8 @@ def read_benchmark(folder: str | Path) -> Benchmark:
     )
     if len(np.unique(benchmark.gold_candidate)) == len(candidates):
         warnings.warn(
-            f"{benchmark.name}: every one of its {len(candidates):,} candidates is relevant to some query; if they were "
-            "taken from the judgements alone, add the rest of the collection, or every result is too good.",
+            f"{benchmark.name}: every one of its {len(candidates):,} candidates is relevant to some query; if they are "
+            "the judged passages alone, add the rest of the collection, or every result is too good.",
             KitWarning,
             stacklevel=2,
         )

@@ -59,9 +59,9 @@ class StoredStrings(Sequence):
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"row {rows.min() if rows.min() < 0 else rows.max()} of {len(self):,} rows")
         owner = np.searchsorted(self._starts, rows, side="right") - 1
-        found = np.empty(len(rows), object)
-        for chunk in np.unique(owner):
-            here = owner == chunk
+        order, found = np.argsort(owner, kind="stable"), np.empty(len(rows), object)
+        for here in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1) if len(rows) else []:
+            chunk = owner[here[0]]
             found[here] = self._chunks[chunk].take(pa.array(rows[here] - self._starts[chunk])).to_pylist()
         return found.tolist()
 
@@ -146,5 +146,6 @@ def _chunks(path: Path, column: str) -> list[pa.Array]:
     except (pa.ArrowException, OSError, KeyError) as fault:
         reason = str(fault).splitlines()[0]
         raise KitError(
-            f"{path} is missing or no complete Arrow file ({reason}): delete {path.parent} and run the same command again."
+            f"{path} is missing or no complete Arrow file ({reason}): delete {path.parent} and run the same command "
+            "again."
         ) from fault

@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,9 @@ from hybridkit.corpora.benchmark import Benchmark
 from hybridkit.corpora.catalogue import CATALOGUE, Source, part_name
 from hybridkit.errors import KitError, KitWarning
 from hybridkit.files import written_whole
+
+if TYPE_CHECKING:
+    from hybridkit.params import Parameters
 
 #: Queries and passages of each language as MTEB 2.26 counted them at the pinned revisions.
 COUNTS = {
@@ -90,6 +94,16 @@ def fetch(name: str, languages: Sequence[str] = ()) -> list[Path]:
     source = CATALOGUE[name]
     parts = [(code, what) for code in _known(name, languages) for what in ("corpus", "queries", "qrels")]
     return [path for code, what in parts for path in _files(source, f"{code}-{what}")]
+
+
+def load_benchmark(source: Source, parameters: "Parameters", languages: Sequence[str] = ()) -> Benchmark:
+    """For the catalogue: `load`."""
+    return load(source.name, languages)
+
+
+def fetch_files(source: Source, languages: Sequence[str] = ()) -> list[Path]:
+    """For the catalogue: `fetch`."""
+    return fetch(source.name, languages)
 
 
 def _known(name: str, languages: Sequence[str]) -> tuple[str, ...]:

@@ -5,10 +5,14 @@ It is read from the repository's history, for non-commercial use (CC BY-NC 4.0),
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hybridkit.corpora import lareqa
 from hybridkit.corpora.benchmark import Benchmark
-from hybridkit.corpora.catalogue import CATALOGUE
+from hybridkit.corpora.catalogue import CATALOGUE, Source
+
+if TYPE_CHECKING:
+    from hybridkit.params import Parameters
 
 SOURCE = CATALOGUE["mlqa-r"]
 
@@ -25,3 +29,13 @@ def load(languages: Sequence[str] = SOURCE.languages) -> Benchmark:
 def fetch(languages: Sequence[str] = SOURCE.languages) -> dict[str, Path]:
     """The file of each language; see `lareqa.fetch`."""
     return lareqa.fetch(SOURCE, languages, "MLQA-R")
+
+
+def load_benchmark(source: Source, parameters: "Parameters", languages: Sequence[str] = ()) -> Benchmark:
+    """For the catalogue: `load`, where () stands for all languages."""
+    return load(languages or source.languages)
+
+
+def fetch_files(source: Source, languages: Sequence[str] = ()) -> list[Path]:
+    """For the catalogue: the files of `fetch`, where () stands for all languages."""
+    return list(fetch(languages or source.languages).values())
