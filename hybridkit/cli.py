@@ -231,11 +231,18 @@ def _print_steps(step: int, steps: int) -> None:
 @click.option("--csv", "csv_file", type=_FILE, help="Also write every setting, a row each, here.")
 @click.option("--output", type=_FOLDER, help="Also keep the gold ranks in this folder.")
 @click.option("--no-lexical", is_flag=True, help="Leave out the lexical baseline (BM25).")
-def evaluate(model, embeddings, benchmark, trained, csv_file, output, no_lexical) -> None:
+@click.option("--shards", type=click.IntRange(1), help="Parts of the corpus, each kept when done (docs/evaluation.md).")
+@click.option("--scheduler", metavar="ADDRESS", help="A dask.distributed scheduler to run the shards on.")
+@click.option("--keep-embeddings", is_flag=True, help="Keep a model's embeddings in half precision, to use again.")
+def evaluate(
+    model, embeddings, benchmark, trained, csv_file, output, no_lexical, shards, scheduler, keep_embeddings
+) -> None:
     """Evaluate a model, or ready embeddings, in every monolingual, cross-lingual and multilingual setting."""
     if bool(model) == bool(embeddings):
         raise click.UsageError("Give either --model or --embeddings.")
-    from hybridkit import comparison, metrics
+    if embeddings and keep_embeddings:
+        raise click.UsageError("--keep-embeddings goes with --model: ready embeddings are kept already.")
+    from hybridkit import comparison, evaluation, metrics
     from hybridkit.corpora import catalogue
     from hybridkit.params import Parameters
 
@@ -246,21 +253,21 @@ def evaluate(model, embeddings, benchmark, trained, csv_file, output, no_lexical
     for code in codes or []:
         if code not in known:
             raise KitError(f"--trained names {code!r}, but {data.name} has {' '.join(known)}; leave it out.")
-    if embeddings:
-        from hybridkit.ranks import gold_ranks, load_embeddings
-
-        gold = gold_ranks(*load_embeddings(embeddings, data), data, system=embeddings.name)
-    else:
-        from hybridkit.evaluation import evaluate_model
-
-        gold = evaluate_model(model, data)
+    gold = evaluation.evaluate(data, model, embeddings, shards, scheduler, keep_embeddings, report=_print_part)
     click.echo(comparison.evaluation_markdown(gold, codes))
     if output:
         gold.save(output)
     if csv_file:
         _write_csv(csv_file, metrics.table(gold))
-    if not no_lexical:
+    if len(data.candidate_ids) > evaluation.IN_MEMORY:
+        click.echo("note: the lexical baseline is left out: it holds the whole corpus in memory.", err=True)
+    elif not no_lexical:
         click.echo(comparison.evaluation_markdown(comparison.lexical_baseline(data), codes))
+
+
+def _print_part(name: str, outcome) -> None:
+    if outcome:
+        click.echo(f"{name}: {outcome.state}, {outcome.seconds:.0f} s", err=True)
 
 
 @main.group(cls=_Group)

@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from hybridkit import paths
 from hybridkit.corpora.benchmark import Benchmark, make_benchmark
 from hybridkit.corpora.pairs import TrainingPairs, make_pairs
-from hybridkit.errors import KitError
+from hybridkit.errors import KitError, KitWarning
 from hybridkit.languages import check_code
 
 LICENCE = "the user's own data, licence not stated"
@@ -80,7 +83,7 @@ def read_benchmark(folder: str | Path) -> Benchmark:
     queries = _rows(folder / "queries.jsonl", columns | {"question": False})
     candidates = _rows(folder / "candidates.jsonl", columns)
     relevance = _rows(folder / "relevance.jsonl", {"query": True, "candidate": True})
-    return make_benchmark(
+    found = make_benchmark(
         name=folder.resolve().name,
         licence=LICENCE,
         query_ids=[row["id"] for row in queries],
@@ -92,6 +95,20 @@ def read_benchmark(folder: str | Path) -> Benchmark:
         candidate_languages=[row["language"] for row in candidates],
         relevance=[(row["query"], row["candidate"]) for row in relevance],
     )
+    _warn_of_judged_pool(found)
+    return found
+
+
+def _warn_of_judged_pool(benchmark: Benchmark) -> None:
+    """Parallel collections are whole without a passage that answers nothing; others hardly are."""
+    relevant = benchmark.candidate_languages[benchmark.gold_candidate]
+    parallel = (relevant != benchmark.query_languages[benchmark.gold_query]).any()
+    if len(np.unique(benchmark.gold_candidate)) == len(benchmark.candidate_ids) and not parallel:
+        told = (
+            f"Every candidate of {benchmark.name} is relevant to some query. If they are what was judged in a larger "
+            "corpus, ranks among them say little: give the whole corpus as candidates (docs/evaluation.md)."
+        )
+        warnings.warn(told, KitWarning, stacklevel=3)
 
 
 class _Texts:
