@@ -320,6 +320,29 @@ def data_audit(pairs, benchmark, near) -> None:
     sys.exit(0 if report.clean else 1)
 
 
+@data.command("mine")
+@click.option("--pairs", required=True, help="Training pairs: museum, a JSONL file, or a folder.")
+@click.option("--model", required=True, help="The sentence-transformers model that ranks: a folder or an id.")
+@click.option("--output", required=True, type=_FOLDER, help="A new folder, to be named under training_data.")
+@click.option("--languages", help="Comma-separated languages to mine in, the first that a row has.  [default: all]")
+@click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="Negatives a row.")
+@click.option("--ranks", type=(int, int), default=(1, 100), show_default=True, help="First and last rank to take from.")
+@click.option("--margin", default=0.05, show_default=True, help="How far below the positive a negative must score.")
+def data_mine(pairs, model, output, languages, count, ranks, margin) -> None:
+    """Write training pairs with hard negatives: passages that a model ranks high and that answer nothing."""
+    from hybridkit import encoders, search
+    from hybridkit.corpora import catalogue
+    from hybridkit.params import Parameters
+
+    codes = languages.split(",") if languages else None
+    first, last = ranks
+    found = search.mine_negatives(
+        catalogue.training_pairs(pairs, Parameters()), encoders.load(model), output,
+        languages=codes, count=count, first=first, last=last, margin=margin,
+    )  # fmt: skip
+    click.echo(f"{output}: {len(found):,} rows with {len(found.negatives):,} negatives")
+
+
 @main.command()
 def doctor() -> None:
     """Check the environment; every fault comes with its mend. Exit status 1 if there is a fault."""

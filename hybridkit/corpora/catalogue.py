@@ -57,7 +57,8 @@ CATALOGUE: dict[str, Source] = _read()
 
 
 def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
-    """Training pairs by their name in the catalogue, or by the path of a .jsonl file (see `jsonl.read_pairs`).
+    """Training pairs by their name in the catalogue, or by the path of a .jsonl file (see `jsonl.read_pairs`) or of a
+    folder that the kit wrote (`pairs.build_pairs`).
 
     `parameters` gives the museum's size (`museum_exhibits`). Raises KitError for a name that is neither, and for a
     test set.
@@ -70,6 +71,10 @@ def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
         from hybridkit.corpora import afriqa
 
         return afriqa.training_pairs()
+    if _holds_pairs(name):
+        from hybridkit.corpora.pairs import TrainingPairs
+
+        return TrainingPairs.open(name)
     if name.endswith(".jsonl"):
         from hybridkit.corpora.jsonl import read_pairs
 
@@ -122,7 +127,7 @@ def content_key(name: str, parameters: "Parameters") -> str:
         from hybridkit.corpora import downloads
 
         return downloads.revision(CATALOGUE[name])
-    found = content_hash(Path(name), "*.jsonl")
+    found = content_hash(Path(name) / "about.json" if _holds_pairs(name) else Path(name), "*.jsonl")
     if not found:
         raise KitError(
             f'"{name}" is neither in the catalogue nor a file or folder of JSONL; give its path{_nearest(name)}.'
@@ -145,6 +150,11 @@ def fetch(name: str, accept_licence: bool = False) -> str:
     for file in source.files:
         downloads.file(source, file)
     return f"{name}: {len(source.files)} files with the right checksums in {paths.downloads() / name}"
+
+
+def _holds_pairs(name: str) -> bool:
+    """Whether this is a folder of training pairs; its about.json tells their fingerprint."""
+    return all((Path(name) / part).exists() for part in ("about.json", "passages", "positive.npy"))
 
 
 def _named(kind: str) -> str:
