@@ -257,11 +257,18 @@ def _print_steps(step: int, steps: int) -> None:
 @click.option("--csv", "csv_file", type=_FILE, help="Also write every setting, a row each, here.")
 @click.option("--output", type=_FOLDER, help="Also keep the gold ranks in this folder.")
 @click.option("--no-lexical", is_flag=True, help="Leave out the lexical baseline (BM25).")
-def evaluate(model, embeddings, benchmark, trained, csv_file, output, no_lexical) -> None:
+@click.option("--shards", type=click.IntRange(1), help="Parts of the corpus, each kept when done (docs/evaluation.md).")
+@click.option("--scheduler", metavar="ADDRESS", help="A dask.distributed scheduler to run the shards on.")
+@click.option("--keep-embeddings", is_flag=True, help="Keep a model's embeddings in half precision, to use again.")
+def evaluate(
+    model, embeddings, benchmark, trained, csv_file, output, no_lexical, shards, scheduler, keep_embeddings
+) -> None:
     """Evaluate a model, or ready embeddings, in every monolingual, cross-lingual and multilingual setting."""
     if bool(model) == bool(embeddings):
         raise click.UsageError("Give either --model or --embeddings.")
-    from hybridkit import comparison, metrics
+    if embeddings and keep_embeddings:
+        raise click.UsageError("--keep-embeddings goes with --model: ready embeddings are kept already.")
+    from hybridkit import comparison, evaluation, metrics
     from hybridkit.corpora import catalogue
     from hybridkit.params import Parameters
 
@@ -272,14 +279,7 @@ def evaluate(model, embeddings, benchmark, trained, csv_file, output, no_lexical
     for code in codes or []:
         if code not in known:
             raise KitError(f"--trained names {code!r}, but {data.name} has {' '.join(known)}; leave it out.")
-    if embeddings:
-        from hybridkit.ranks import gold_ranks, load_embeddings
-
-        gold = gold_ranks(*load_embeddings(embeddings, data), data, system=embeddings.name)
-    else:
-        from hybridkit.evaluation import evaluate_model
-
-        gold = evaluate_model(model, data)
+    gold = evaluation.evaluate(data, model, embeddings, shards, scheduler, keep_embeddings, report=_print_part)
     click.echo(comparison.evaluation_markdown(gold, codes))
     if output:
         gold.save(output)
@@ -303,6 +303,11 @@ def export(run, folder, top, names, embeddings, cross_lingual) -> None:
     for path in trec.export_run(run, folder, top, names, embeddings, cross_lingual):
         click.echo(f"{path} and {path.stem}.qrels")
     click.echo(f"Gold ranks are tables already: {run / 'ranks'}/<benchmark>/golds.parquet and queries.parquet.")
+
+
+def _print_part(name: str, outcome) -> None:
+    if outcome:
+        click.echo(f"{name}: {outcome.state}, {outcome.seconds:.0f} s", err=True)
 
 
 @main.group(cls=_Group)
@@ -353,6 +358,29 @@ def data_audit(pairs, benchmark, near) -> None:
     report = audit(catalogue.training_pairs(pairs, defaults), catalogue.benchmark(benchmark, defaults), near=near)
     click.echo(report.to_markdown())
     sys.exit(0 if report.clean else 1)
+
+
+@data.command("mine")
+@click.option("--pairs", required=True, help="Training pairs: museum, a JSONL file, or a folder.")
+@click.option("--model", required=True, help="The sentence-transformers model that ranks: a folder or an id.")
+@click.option("--output", required=True, type=_FOLDER, help="A new folder, to be named under training_data.")
+@click.option("--languages", help="Comma-separated languages to mine in, the first that a row has.  [default: all]")
+@click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="Negatives a row.")
+@click.option("--ranks", type=(int, int), default=(1, 100), show_default=True, help="First and last rank to take from.")
+@click.option("--margin", default=0.05, show_default=True, help="How far below the positive a negative must score.")
+def data_mine(pairs, model, output, languages, count, ranks, margin) -> None:
+    """Write training pairs with hard negatives: passages that a model ranks high and that answer nothing."""
+    from hybridkit import encoders, search
+    from hybridkit.corpora import catalogue
+    from hybridkit.params import Parameters
+
+    codes = languages.split(",") if languages else None
+    first, last = ranks
+    found = search.mine_negatives(
+        catalogue.training_pairs(pairs, Parameters()), encoders.load(model), output,
+        languages=codes, count=count, first=first, last=last, margin=margin,
+    )  # fmt: skip
+    click.echo(f"{output}: {len(found):,} rows with {len(found.negatives):,} negatives")
 
 
 @main.command()

@@ -37,11 +37,16 @@ def queries(model, benchmark: "Benchmark", batch_size: int) -> np.ndarray:
         rows = np.flatnonzero(benchmark.query_languages == code)
         texts = take(benchmark.query_texts, rows)
         place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-        found = _encode(model.encode_query, list(place), batch_size)
+        found = questions(model, batch_size)(list(place))
         if vectors is None:
             vectors = np.empty((len(benchmark.query_texts), found.shape[1]), dtype=np.float32)
         vectors[rows] = found[[place[text] for text in texts]]
     return vectors
+
+
+def questions(model, batch_size: int) -> Callable[[list[str]], np.ndarray]:
+    """A function from texts of one language to their unit vectors, with the model's query prompt."""
+    return lambda texts: _encode(model.encode_query, texts, batch_size)
 
 
 def documents(model, batch_size: int) -> Callable[[list[str]], np.ndarray]:

@@ -1,22 +1,56 @@
-"""Evaluate a model on a benchmark: one encoding pass, each distinct text once, then gold ranks."""
+"""Evaluate a model, or ready embeddings, on a benchmark: in memory where it is small, else shard by shard."""
+
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from hybridkit import encoding, shards
+from hybridkit import encoding
+from hybridkit import shards as over_shards
 from hybridkit.corpora.benchmark import Benchmark
 from hybridkit.encoders import load
-from hybridkit.ranks import GoldRanks, Layout, gold_ranks
+from hybridkit.ranks import GoldRanks, Layout, gold_ranks, load_embeddings
+from hybridkit.sweep import cluster_executor
+
+#: Candidates up to which everything is done in memory.
+IN_MEMORY = over_shards.SHARD
+
+
+def evaluate(
+    benchmark: Benchmark,
+    model: str | None = None,
+    embeddings: str | Path | None = None,
+    shards: int | None = None,
+    scheduler: str | None = None,
+    keep: bool = False,
+    report=over_shards.silent,
+) -> GoldRanks:
+    """Gold ranks of a model, by folder or id, or of ready `embeddings`, a folder.
+
+    Over shards where `shards`, `scheduler` (the address of a dask.distributed scheduler) or `keep` is given, or the
+    benchmark is large; the counts are the same, but those of embeddings that are kept (see `shards.evaluate_model`).
+    """
+    small = len(benchmark.candidate_ids) <= IN_MEMORY and not (shards or scheduler or keep)
+    if small:
+        if model:
+            return evaluate_model(model, benchmark)
+        return gold_ranks(*load_embeddings(embeddings, benchmark), benchmark, system=Path(embeddings).name)
+    kept = {"shards": shards, "report": report}
+    kept["make_executor"] = partial(cluster_executor, scheduler) if scheduler else None
+    if model:
+        return over_shards.evaluate_model(model, benchmark, keep=keep, **kept)
+    return over_shards.evaluate_embeddings(embeddings, benchmark, **kept)
 
 
 def evaluate_model(model, benchmark: Benchmark, system: str = "", batch_size: int = 128) -> GoldRanks:
     """Gold ranks of a model, given as a SentenceTransformer, a folder or an id.
 
     Queries are encoded with the model's own query prompt and candidates with its document prompt, as saved
-    in training; scores are cosines. A benchmark of more than 262,144 candidates goes through `shards.evaluate_model`,
-    with the same counts.
+    in training; scores are cosines. A benchmark of more than IN_MEMORY candidates goes through
+    `shards.evaluate_model`, with the same counts.
     """
-    if isinstance(model, str) and len(benchmark.candidate_ids) > shards.SHARD:
-        return shards.evaluate_model(model, benchmark, system, batch_size)
+    if isinstance(model, str) and len(benchmark.candidate_ids) > IN_MEMORY:
+        return over_shards.evaluate_model(model, benchmark, system, batch_size)
     if isinstance(model, str):
         system = system or model
         model = load(model)

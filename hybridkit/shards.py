@@ -171,7 +171,7 @@ def encode_blocks(name: str, work: _Work, source: Model, blocks: list[int]) -> O
     return Outcome(name, "finished", time.perf_counter() - started)
 
 
-def _silent(name: str, outcome: Outcome | None) -> None:
+def silent(name: str, outcome: Outcome | None) -> None:
     """Report nothing."""
 
 
@@ -183,7 +183,7 @@ def evaluate_model(
     shards: int | None = None,
     keep: bool = False,
     make_executor: Callable[[], Executor] | None = None,
-    report: Callable[[str, Outcome | None], None] = _silent,
+    report: Callable[[str, Outcome | None], None] = silent,
     tile: tuple[int, int] = TILE,
 ) -> GoldRanks:
     """Gold ranks of a model, given as a folder or an id, with the corpus encoded and compared shard by shard.
@@ -223,7 +223,7 @@ def evaluate_embeddings(
     system: str = "",
     shards: int | None = None,
     make_executor: Callable[[], Executor] | None = None,
-    report: Callable[[str, Outcome | None], None] = _silent,
+    report: Callable[[str, Outcome | None], None] = silent,
     tile: tuple[int, int] = TILE,
 ) -> GoldRanks:
     """Gold ranks of ready embeddings (`ranks.load_embeddings`), memory-mapped and compared shard by shard.

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridkit import bias, metrics, ranks
@@ -355,6 +355,7 @@ def test_unreadable_embeddings_are_refused(tmp_path):
             load_embeddings(tmp_path, benchmark)
 
 
+@settings(max_examples=40)
 @given(scored_benchmarks())
 def test_pools_that_are_not_ranked_are_no_numbers(tmp_path_factory, example):
     """Where a query is ranked in its own language alone, the counts of the others are nowhere taken for ranks."""

@@ -1,10 +1,12 @@
 """Shards: counts that do not depend on them, and what is done again after a kill, a lost worker or a damaged file."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +17,8 @@ from hypothesis import strategies as st
 from hybridkit import encoding, evaluation, shards
 from hybridkit.corpora import xquad_r
 from hybridkit.corpora.benchmark import make_benchmark
-from hybridkit.errors import KitError
+from hybridkit.corpora.jsonl import read_benchmark
+from hybridkit.errors import KitError, KitWarning
 from hybridkit.ranks import GoldRanks, Layout, gold_ranks
 
 TILE = (32, 64)
@@ -85,7 +88,7 @@ def naive(scores, benchmark) -> tuple[list, list]:
     return tuple(np.stack(part, axis=1).tolist() for part in zip(*found))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(benchmarks(), st.sampled_from([1, 3, 50]), st.booleans())
 def test_a_corpus_in_shards_gives_the_counts_of_a_naive_loop(tmp_path_factory, benchmark, parts, keep):
     """Copies have one vector, each distinct text of a language is encoded once, and the tiles are as small as can be."""
@@ -387,3 +390,52 @@ def test_cutting_into_whole_blocks():
     assert shards.cut(13_014, 3, 1024) == [(0, 4), (4, 8), (8, 13)]
     assert shards.cut(13_014, 50, 1024) == [(0, 4), (4, 8), (8, 12), (12, 13)]
     assert len(shards.cut(10**6, None, 1024)) == 4
+
+
+@pytest.fixture
+def folder_of_jsonl(tmp_path):
+    """A user's benchmark of 40 passages, and embeddings for it."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    rows = {
+        "queries": [{"id": f"q{i}", "language": "en" if i % 2 else "de", "text": f"question {i}"} for i in range(20)],
+        "candidates": [{"id": f"c{i}", "language": "de" if i % 2 else "en", "text": f"text {i}"} for i in range(40)],
+        "relevance": [{"query": f"q{i}", "candidate": f"c{i + 3}"} for i in range(20)],
+    }
+    for name, lines in rows.items():
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    random = np.random.default_rng(0)
+    save(tmp_path, unit(random, 20), unit(random, 40))
+    return folder
+
+
+def test_the_command_line_evaluates_over_shards(folder_of_jsonl, small_encoder, own_cache):
+    from click.testing import CliRunner
+
+    from hybridkit.cli import main
+
+    def told(*arguments) -> tuple[str, str]:
+        given = ["evaluate", "--benchmark", str(folder_of_jsonl), "--no-lexical", *map(str, arguments)]
+        answer = CliRunner().invoke(main, given, catch_exceptions=False)
+        return answer.stdout, answer.stderr
+
+    for source in (("--embeddings", folder_of_jsonl.parent), ("--model", small_encoder)):
+        whole, _ = told(*source)
+        parts, progress = told(*source, "--shards", "2")
+        assert "| all languages |" in parts and parts.splitlines()[1:] == whole.splitlines()[1:]
+        assert "shard 1 of 1: finished" in progress
+    assert not list(own_cache.rglob("blocks/*.npz"))
+    told("--model", small_encoder, "--keep-embeddings")
+    assert len(list(own_cache.rglob("blocks/*.npz"))) == 1
+    assert "--keep-embeddings goes with --model" in told("--embeddings", "x", "--keep-embeddings")[1]
+    assert "No dask scheduler answers" in told(*source, "--scheduler", "tcp://127.0.0.1:9")[1]
+
+
+def test_a_pool_of_nothing_but_judged_passages_is_told(folder_of_jsonl):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_benchmark(folder_of_jsonl)
+    path = folder_of_jsonl / "candidates.jsonl"
+    path.write_text("\n".join(path.read_text().splitlines()[3:23]))
+    with pytest.warns(KitWarning, match="Every candidate of own is relevant .*give the whole corpus"):
+        read_benchmark(folder_of_jsonl)

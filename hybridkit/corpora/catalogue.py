@@ -85,7 +85,8 @@ def part_name(name: str, languages: Sequence[str]) -> str:
 
 
 def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
-    """Training pairs by their name in the catalogue, or by the path of a .jsonl file (see `jsonl.read_pairs`).
+    """Training pairs by their name in the catalogue, or by the path of a .jsonl file (see `jsonl.read_pairs`) or of a
+    folder that the kit wrote (`pairs.build_pairs`).
 
     `parameters` gives the museum's size (`museum_exhibits`). Raises KitError for a name that is neither, and for a
     test set.
@@ -98,6 +99,10 @@ def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
         from hybridkit.corpora import afriqa
 
         return afriqa.training_pairs()
+    if _holds_pairs(name):
+        from hybridkit.corpora.pairs import TrainingPairs
+
+        return TrainingPairs.open(name)
     if name.endswith(".jsonl"):
         from hybridkit.corpora.jsonl import read_pairs
 
@@ -151,7 +156,7 @@ def content_key(name: str, parameters: "Parameters") -> str:
         from hybridkit.corpora import downloads
 
         return ":".join([downloads.revision(CATALOGUE[source]), *languages])
-    found = content_hash(Path(name), "*.jsonl")
+    found = content_hash(Path(name) / "about.json" if _holds_pairs(name) else Path(name), "*.jsonl")
     if not found:
         raise KitError(
             f'"{name}" is neither in the catalogue nor a file or folder of JSONL; give its path{_nearest(name)}.'
@@ -177,6 +182,11 @@ def fetch(name: str, accept_licence: bool = False) -> str:
     else:
         fetched = [downloads.file(source, file) for file in source.files]
     return f"{name}: {len(fetched)} files with the right checksums in {paths.downloads() / base}"
+
+
+def _holds_pairs(name: str) -> bool:
+    """Whether this is a folder of training pairs; its about.json tells their fingerprint."""
+    return all((Path(name) / part).exists() for part in ("about.json", "passages", "positive.npy"))
 
 
 def _named(kind: str) -> str:
