@@ -348,14 +348,16 @@ def data_show(name, language, review) -> None:
 @click.option("--pairs", required=True, help="Training pairs: museum, or a JSONL file.")
 @click.option("--benchmark", required=True, help="xquad-r, museum, or a folder.")
 @click.option("--near", default=0.8, show_default=True, help="Jaccard similarity that counts as near.")
-def data_audit(pairs, benchmark, near) -> None:
+@click.option("--quick", is_flag=True, help="As before a training: nothing below `near`, only names that are given.")
+def data_audit(pairs, benchmark, near, quick) -> None:
     """Look for texts and names that training pairs share with a benchmark. Exit status 1 if any are found."""
     from hybridkit.corpora import catalogue
     from hybridkit.corpora.audit import audit
     from hybridkit.params import Parameters
 
     defaults = Parameters()
-    report = audit(catalogue.training_pairs(pairs, defaults), catalogue.benchmark(benchmark, defaults), near=near)
+    source, tested = catalogue.training_pairs(pairs, defaults), catalogue.benchmark(benchmark, defaults)
+    report = audit(source, tested, near=near, full=not quick)
     click.echo(report.to_markdown())
     sys.exit(0 if report.clean else 1)
 

@@ -13,7 +13,7 @@ import subprocess
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -140,11 +140,34 @@ class Run:
         lines.append(f"fingerprint_of_first_{steps}_steps: {self.plan.fingerprint(range(steps))}")
         write_text(self.folder / "plan.yaml", "\n".join(lines) + "\n")
 
+    def audits(self) -> list:
+        """The audit of every training source against every benchmark (`corpora.audit.audit`), from the cache if there."""
+        from hybridkit.corpora.audit import audit
+
+        return [
+            audit(pairs, benchmark, full=False) for benchmark in self.benchmarks.values() for pairs in self.datasets
+        ]
+
+    def audit(self) -> None:
+        """Keep the audits as audit.md and audit.json, and see whether they allow the training.
+
+        Raises KitError where a training source holds more of a benchmark than the parameter contamination_limit, and
+        gives a KitWarning where it holds less.
+        """
+        audits = self.audits()
+        write_text(self.folder / "audit.md", "\n".join(one.to_markdown() for one in audits))
+        kept = {"limit": self.parameters.contamination_limit, "audits": [asdict(one) for one in audits]}
+        write_text(self.folder / "audit.json", json.dumps(kept, ensure_ascii=False, indent=1))
+        for one in audits:
+            one.refuse(self.parameters.contamination_limit)
+        for note in filter(None, (one.note() for one in audits)):
+            warnings.warn(f"{note} The report is {self.folder / 'audit.md'}.", KitWarning, stacklevel=2)
+
     def train(self, on_step=None) -> dict:
         """Train the run's model into `folder/model`, or find it trained; see `training.train`."""
         from hybridkit.training import train
 
-        _ = self.benchmarks  # what is wrong with them is told before the training and not after it
+        self.audit()  # what is wrong with the benchmarks is told before the training too, and not after it
 
         def tell(step: int, steps: int) -> None:
             if step % 20 == 0:

@@ -226,7 +226,7 @@ def finish(run: Run, costs: dict) -> None:
 
 
 def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:
-    """What all runs of an encoder share, done before them: data in the cache, and a tiny encoder warmed up."""
+    """What all runs of an encoder share, done before them: data and its audits in the cache, a tiny encoder warmed up."""
     os.environ.update(surroundings | _QUIET)
     from hybridkit.encoders import TINY, tiny_folder
 
@@ -234,7 +234,8 @@ def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:
     run = Run(Parameters(**values))
     name = f"{encoder_label(run.parameters.encoder)} warm-up"
     try:
-        _ = run.datasets, run.benchmarks
+        for audit in run.audits():  # loads the data, too
+            audit.refuse(run.parameters.contamination_limit)
         if run.parameters.encoder in TINY:
             tiny_folder(run.parameters.encoder)
     except Exception as fault:

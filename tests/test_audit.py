@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridkit.corpora import audit as module
-from hybridkit.corpora import museum, xquad_r
+from hybridkit.corpora import museum, similar, xquad_r
 from hybridkit.corpora.audit import audit
 from hybridkit.corpora.benchmark import make_benchmark
 from hybridkit.corpora.pairs import make_pairs
@@ -111,8 +111,7 @@ class TestTexts:
     def test_against_all_pairs_by_hand(self, tmp_path_factory, trained, checked, block):
         pairs = training(tmp_path_factory.mktemp("t") / "t", trained)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "_TRAINING_BLOCK", block)
-            patch.setattr(module, "_BENCHMARK_BLOCK", block)
+            patch.setattr(similar, "BLOCK", block)
             found = row(audit(pairs, lighthouse(extra=checked), near=0.5), "en")
         trained = {normal(text) for text in [*trained, "Was anything found in the harbour?"]}
         passages = {*checked, PASSAGES["en"]}

@@ -1,23 +1,41 @@
 """Contamination audit: does training data hold texts or names of a benchmark? So "zero-shot" is checked, not claimed.
 
 Texts are compared within a language; a translation of a benchmark's text into a language that the benchmark lacks
-is not found.
+is not found. What it costs stands in docs/audit.md.
 """
 
+import hashlib
+import json
+import multiprocessing
+import os
 import re
-import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
+from hybridkit import paths
 from hybridkit.corpora.benchmark import Benchmark
 from hybridkit.corpora.pairs import TrainingPairs
-from hybridkit.errors import KitError
+from hybridkit.corpora.similar import GRAM, MostSimilar, normal
+from hybridkit.corpora.stores import TextStore
+from hybridkit.errors import KitError, KitWarning
+from hybridkit.files import write_text
 from hybridkit.languages import language
 
-_GRAM = 5  # characters
-_TRAINING_BLOCK, _BENCHMARK_BLOCK = 2_000, 1_000  # texts; bounds the products of n-gram counts to some 50 MB
+# Part of the cache's key: to be raised when the same texts would give another report.
+_FORMAT = 1
+#: Training texts that one task compares; more than this in a language are shared among processes.
+_TASK = 200_000
+_SAMPLE = 2_000  # training texts from which the rate and the rare grams are told
+_LONG = 60  # seconds from which on the expected time is told beforehand
+# The highest similarity is found where it reaches this, and looked for again among all pairs where it does not.
+_FLOOR = 0.2
 _CASED = {"LATIN", "GREEK", "CYRILLIC"}
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 # What stands before the first word of a sentence or of a quotation.
@@ -31,8 +49,9 @@ class AuditRow:
     `questions`, `passages`: distinct texts of the benchmark that were checked (of passages the relevant ones), against
     `training` texts. `exact_*`: those found in training after normalisation; `near_*`: those not found so, whose
     Jaccard similarity of character 5-grams with a training text reaches the threshold. `highest`: the highest
-    similarity of all, exact matches included, and its `example` (text of the benchmark, of training). `names_by`: how
-    names were told ("given by the sources", "capitalised words", or "not checked").
+    similarity of all, exact matches included, and its `example` (text of the benchmark, of training); 0 where it is
+    below the threshold and was not looked for. `names_by`: how names were told ("given by the sources", "capitalised
+    words", or "not checked").
     """
 
     language: str
@@ -60,6 +79,14 @@ class AuditRow:
         return (self.near_questions + self.near_passages) / max(self.questions + self.passages, 1)
 
     @property
+    def kinds(self) -> dict[str, tuple[int, int]]:
+        """By kind of text, how many were found in training, word for word or nearly so, and how many were checked."""
+        return {
+            "questions": (self.exact_questions + self.near_questions, self.questions),
+            "relevant passages": (self.exact_passages + self.near_passages, self.passages),
+        }
+
+    @property
     def clean(self) -> bool:
         """No exact and no near duplicate, and no shared name."""
         return not (self.exact_share or self.near_share or self.shared_names)
@@ -72,6 +99,7 @@ class AuditReport:
     training: str
     benchmark: str
     near: float
+    full: bool
     rows: tuple[AuditRow, ...]
 
     @property
@@ -79,16 +107,55 @@ class AuditReport:
         """No exact and no near duplicate of a text, and no shared name, in any language."""
         return all(row.clean for row in self.rows)
 
+    @property
+    def worst(self) -> tuple[float, AuditRow, str]:
+        """The largest share of the texts of one kind in one language that training holds, its row and its kind."""
+        shares = [(found / max(of, 1), row, kind) for row in self.rows for kind, (found, of) in row.kinds.items()]
+        return max(shares, key=lambda one: one[0])
+
+    def refuse(self, limit: float) -> None:
+        """Raise KitError if training holds more than `limit` of a benchmark's questions, or of its relevant passages,
+        in any one language."""
+        share, row, _ = self.worst
+        if share > limit:
+            own, other = map(_quoted, row.example)
+            raise KitError(
+                f"{self._held()}, but contamination_limit is {limit:g}, so results on it would be void; such as {own}, in "
+                f"training {other}. Leave {self.training} out of training_data or {self.benchmark} out of benchmarks, or "
+                "raise contamination_limit knowingly."
+            )
+
+    def note(self) -> str:
+        """A sentence on what training and benchmark share, or "" where that is nothing."""
+        if self.worst[0]:
+            return f"{self._held()}; no more than contamination_limit allows."
+        names = sum(len(row.shared_names) for row in self.rows)
+        return (
+            f"{self.training} (training data) and the benchmark {self.benchmark} share {names:,} names."
+            if names
+            else ""
+        )
+
+    def _held(self) -> str:
+        share, row, kind = self.worst
+        found, of = row.kinds[kind]
+        return (
+            f"{self.training} (training data) holds {_percent(share)} of the {kind} in {row.language!r} of the benchmark "
+            f"{self.benchmark} ({found:,} of {of:,}, word for word or nearly so)"
+        )
+
     def to_markdown(self) -> str:
         """The report as Markdown: verdict, table, and the most similar texts of each language."""
         lines = [
             f"## Audit of {self.training} (training) against {self.benchmark} (benchmark)\n",
             self._verdict() + "\n",
-            f"Near: Jaccard similarity of character {_GRAM}-grams of at least {self.near:g}. Texts are compared within "
-            "a language; of passages, the relevant ones are checked.\n",
+            (
+                f"Near: Jaccard similarity of character {GRAM}-grams of at least {self.near:g}. Texts are compared "
+                "within a language; of passages, the relevant ones are checked.\n"
+            ),
             "| language | training | questions | exact | near | passages | exact | near | highest | shared names |",
             "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
-            *(_table_row(row) for row in self.rows),
+            *(_table_row(row, self) for row in self.rows),
         ]
         examples = [(row.language, row.highest, *map(_quoted, row.example)) for row in self.rows if row.highest]
         if examples:
@@ -98,7 +165,8 @@ class AuditReport:
 
     def _verdict(self) -> str:
         unread = ", ".join(row.language for row in self.rows if row.names_by == "not checked")
-        aside = f" Names were not checked in {unread}: no letter case, and no lists of names." if unread else ""
+        why = "no letter case, and no lists of names" if self.full else "no lists of names"
+        aside = f" Names were not checked in {unread}: {why}." if unread else ""
         if self.clean:
             return f"Clean: no exact or near duplicate of a text and no shared name.{aside}"
         texts = ", ".join(row.language for row in self.rows if row.exact_share or row.near_share)
@@ -108,25 +176,55 @@ class AuditReport:
         return f"**Not clean**: {' and '.join(faults)}.{aside}"
 
 
-def audit(pairs: TrainingPairs, benchmark: Benchmark, near: float = 0.8) -> AuditReport:
+def audit(pairs: TrainingPairs, benchmark: Benchmark, near: float = 0.8, full: bool = True) -> AuditReport:
     """Look for questions, relevant passages and names of `benchmark` among all queries and passages of `pairs`.
 
     `near`: the Jaccard similarity of character 5-grams, above 0 and up to 1, from which a text counts as a near
-    duplicate. Memory is bounded by the blocks. Raises KitError for another `near`.
+    duplicate. Not `full`: no highest similarity below `near`, and no names but those that the sources give; takes half
+    the time. A language is read from the cache where the same texts were audited before; a language of more than
+    200,000 training texts is shared among all processors, with a KitWarning on how long that takes if it is long.
+    Memory is bounded by the blocks. Raises KitError for another `near`.
     """
     if not 0 < near <= 1:
         raise KitError(f"near is {near!r}: write a similarity above 0 and up to 1, such as 0.8.")
     codes = sorted({*benchmark.languages, *benchmark.query_languages.tolist()})
-    return AuditReport(pairs.name, benchmark.name, near, tuple(_row(pairs, benchmark, code, near) for code in codes))
+    folder = paths.cache() / "audits" / _content(pairs, benchmark, near, full)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for code in codes:
+        file = folder / f"{code}.json"
+        with FileLock(file.with_suffix(".lock")):
+            row = _read(file)
+            if row is None:
+                row = _row(pairs, benchmark, code, near, full)
+                write_text(file, json.dumps(asdict(row), ensure_ascii=False))
+            rows.append(row)
+    return AuditReport(pairs.name, benchmark.name, near, full, tuple(rows))
 
 
-def _row(pairs: TrainingPairs, benchmark: Benchmark, code: str, near: float) -> AuditRow:
+def _content(pairs: TrainingPairs, benchmark: Benchmark, near: float, full: bool) -> str:
+    """What decides an audit, as a name for its folder."""
+    names = [sorted((code, sorted(found)) for code, found in source.names.items()) for source in (pairs, benchmark)]
+    what = (_FORMAT, pairs.fingerprint, benchmark.fingerprint, near, full, names)
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+
+
+def _read(file: Path) -> AuditRow | None:
+    """A row that was kept; None where there is none, or a damaged one."""
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+        return AuditRow(**held | {name: tuple(held[name]) for name in ("example", "shared_names")})
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _row(pairs: TrainingPairs, benchmark: Benchmark, code: str, near: float, full: bool) -> AuditRow:
     questions, passages = _checked(benchmark, code)
     texts, split = [*questions, *passages], len(questions)
-    similarity, exact, partner = _most_similar(texts, pairs, code)
+    similarity, exact, partner = _most_similar(texts, pairs, code, near, full)
     almost = ~exact & (similarity >= near)
     top = int(similarity.argmax()) if similarity.any() else None
-    names_by, names, shared = _names(pairs, benchmark, code, texts)
+    names_by, names, shared = _names(pairs, benchmark, code, texts, full)
     return AuditRow(
         language=code,
         training=sum(int(store.has(code).sum()) for store in (pairs.queries, pairs.passages)),
@@ -149,75 +247,113 @@ def _checked(benchmark: Benchmark, code: str) -> tuple[list[str], list[str]]:
     asked = np.flatnonzero(benchmark.query_languages == code)
     relevant = np.unique(benchmark.gold_candidate)
     relevant = relevant[benchmark.candidate_languages[relevant] == code]
-    questions = dict.fromkeys(benchmark.query_texts[row] for row in asked)
-    return list(questions), list(dict.fromkeys(benchmark.candidate_texts[row] for row in relevant))
+    questions = dict.fromkeys(_texts(benchmark.query_texts, asked))
+    return list(questions), list(dict.fromkeys(_texts(benchmark.candidate_texts, relevant)))
 
 
-def _training_blocks(pairs: TrainingPairs, code: str) -> Iterator[list[str]]:
-    for store in (pairs.queries, pairs.passages):
-        rows = np.flatnonzero(store.has(code))
-        for start in range(0, len(rows), _TRAINING_BLOCK):
-            yield store.texts(code, rows[start : start + _TRAINING_BLOCK])
+def _texts(column: Sequence[str], rows: np.ndarray) -> list[str]:
+    return [column[row] for row in rows] if isinstance(column, list) else list(column[rows])
 
 
-def _normal(text: str) -> str:
-    # Twice NFKC: folding the case can undo it.
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join(folded.split())
+def _tasks(pairs: TrainingPairs, code: str) -> list[tuple[TextStore, str, np.ndarray]]:
+    """All training texts of a language in parts of up to `_TASK`: store, language, row numbers."""
+    found = [(store, np.flatnonzero(store.has(code))) for store in (pairs.queries, pairs.passages)]
+    return [(store, code, rows[i : i + _TASK]) for store, rows in found for i in range(0, len(rows), _TASK)]
 
 
-def _most_similar(texts: list[str], pairs: TrainingPairs, code: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """For each text: its Jaccard similarity to the most similar training text, whether that is equal, and which it is.
+def _blocks(store: TextStore, code: str, rows: np.ndarray, size: int = 10_000) -> Iterator[list[str]]:
+    for start in range(0, len(rows), size):
+        yield store.texts(code, rows[start : start + size])
 
-    The most similar one is found by hashed 5-grams, a block of texts at a time, and then measured without hashing.
+
+def _most_similar(
+    texts: list[str], pairs: TrainingPairs, code: str, near: float, full: bool
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """For each text: its similarity to the most similar training text, whether that is equal, and which it is.
+
+    Similarities below `near` are 0 but for the highest of all, if that is asked for.
     """
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    hashed = HashingVectorizer(
-        analyzer="char", ngram_range=(_GRAM, _GRAM), n_features=2**20, binary=True, norm=None,
-        alternate_sign=False, lowercase=False, dtype=np.float32,
-    )  # fmt: skip
-    normal = [_normal(text) for text in texts]
+    tasks = _tasks(pairs, code)
     best, exact, partner = np.zeros(len(texts)), np.zeros(len(texts), dtype=bool), [""] * len(texts)
-    if not texts:
-        return best, exact, partner
-    checked = hashed.transform(normal)
-    for block in _training_blocks(pairs, code):
-        trained = [_normal(text) for text in block]
-        original = dict(zip(trained, block, strict=True))
-        grams = hashed.transform(trained)
-        sizes, columns = grams.getnnz(axis=1), grams.T.tocsr()
-        for start in range(0, len(texts), _BENCHMARK_BLOCK):
-            part = checked[start : start + _BENCHMARK_BLOCK]
-            shared = (part @ columns).toarray()
-            jaccard = shared / np.maximum(part.getnnz(axis=1)[:, None] + sizes - shared, 1)
-            for row, column in enumerate(jaccard.argmax(axis=1)):
-                if jaccard[row, column] > best[start + row]:
-                    best[start + row], partner[start + row] = jaccard[row, column], block[column]
-        for row, text in enumerate(normal):
-            if not exact[row] and text in original:
-                exact[row], partner[row] = True, original[text]
-    similarity = [1.0 if same else _jaccard(a, _normal(b)) for a, b, same in zip(normal, partner, exact, strict=True)]
-    return np.array(similarity), exact, partner
+    if texts and tasks:
+        sample = [
+            text for task in tasks for text in _sample(*task, share=_SAMPLE / sum(len(rows) for *_, rows in tasks))
+        ]
+        for floor in (min(near, _FLOOR), 0.0) if full else (near,):
+            best, exact, partner = _search((texts, near, floor, sample), tasks)
+            if best.max() >= floor:
+                break
+    kept = best >= near
+    if full:
+        kept[best.argmax() if len(best) else []] = True
+    return np.where(kept, best, 0), exact, partner
 
 
-def _jaccard(a: str, b: str) -> float:
-    a, b = ({text[i : i + _GRAM] for i in range(len(text) - _GRAM + 1)} for text in (a, b))
-    return len(a & b) / max(len(a | b), 1)
+def _sample(store: TextStore, code: str, rows: np.ndarray, share: float) -> list[str]:
+    return store.texts(code, rows[:: max(1, round(1 / share))])
 
 
-def _names(pairs: TrainingPairs, benchmark: Benchmark, code: str, texts: list[str]) -> tuple[str, int, tuple[str, ...]]:
+def _search(sought: tuple, tasks: list[tuple]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """What is found in all tasks, by this process or, where there is much to compare, by all processors."""
+    much = sum(len(rows) for *_, rows in tasks) > _TASK
+    # A process of a cluster may not start others.
+    processes = min(len(tasks), _processors()) if much and not multiprocessing.current_process().daemon else 1
+    search = MostSimilar(*sought)
+    if much:
+        _tell_time(sought, tasks, processes)
+    if processes == 1:
+        for task in tasks:
+            for block in _blocks(*task):
+                search.see(block)
+        return search.found()
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for found in pool.map(_search_task, [sought] * len(tasks), tasks):
+            search.add(*found)
+    return search.found()
+
+
+def _search_task(sought: tuple, task: tuple) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    search = MostSimilar(*sought)
+    for block in _blocks(*task):
+        search.see(block)
+    return search.found()
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _tell_time(sought: tuple, tasks: list[tuple], processes: int) -> None:
+    """Say beforehand how long it will take, by the time that the sample takes."""
+    *_, sample = sought
+    search, started = MostSimilar(*sought), time.perf_counter()
+    search.see(sample)
+    count = sum(len(rows) for *_, rows in tasks)
+    seconds = (time.perf_counter() - started) / len(sample) * count / processes
+    if seconds >= _LONG:
+        told = f"Auditing {count:,} training texts in {tasks[0][1]!r} will take some {seconds / 60:.0f} minutes on "
+        told += f"{processes} processors; it is kept in the cache, and done languages stay if it is interrupted."
+        warnings.warn(told, KitWarning, stacklevel=2)
+
+
+def _names(
+    pairs: TrainingPairs, benchmark: Benchmark, code: str, texts: list[str], full: bool
+) -> tuple[str, int, tuple[str, ...]]:
     """How names were told in a language, how many the benchmark has, and those that training has too."""
     trained, known = pairs.names.get(code), benchmark.names.get(code)
     if trained and known:
-        how, trained = "given by the sources", set(map(_normal, trained))
-    elif language(code).script in _CASED:
+        how, trained = "given by the sources", set(map(normal, trained))
+    elif full and language(code).script in _CASED:
         how, known = "capitalised words", {name for text in texts for name in _capitalised(text)}
-        blocks = _training_blocks(pairs, code)
-        trained = {_normal(name) for block in blocks for text in block for name in _capitalised(text)}
+        sought = set(map(normal, known))
+        blocks = (block for task in _tasks(pairs, code) for block in _blocks(*task))
+        # Only what is sought is kept, so that memory does not grow with the training data.
+        trained = {
+            found for block in blocks for text in block for found in map(normal, _capitalised(text)) if found in sought
+        }
     else:
         return "not checked", 0, ()
-    return how, len(known), tuple(sorted(name for name in known if _normal(name) in trained))
+    return how, len(known), tuple(sorted(name for name in known if normal(name) in trained))
 
 
 def _capitalised(text: str) -> Iterator[str]:
@@ -238,7 +374,7 @@ def _capitalised(text: str) -> Iterator[str]:
         yield " ".join(run)
 
 
-def _table_row(row: AuditRow) -> str:
+def _table_row(row: AuditRow, report: AuditReport) -> str:
     names = "not checked"
     if row.names_by != "not checked":
         some = ", ".join(row.shared_names[:3]) + (", …" if len(row.shared_names) > 3 else "")
@@ -246,7 +382,12 @@ def _table_row(row: AuditRow) -> str:
     cells = [row.language, f"{row.training:,}"]
     cells += [f"{n:,}" for n in (row.questions, row.exact_questions, row.near_questions)]
     cells += [f"{n:,}" for n in (row.passages, row.exact_passages, row.near_passages)]
-    return f"| {' | '.join([*cells, f'{row.highest:.2f}', names])} |"
+    highest = f"{row.highest:.2f}" if row.highest or report.full or not row.training else f"< {report.near:g}"
+    return f"| {' | '.join([*cells, highest, names])} |"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
 
 
 def _quoted(text: str, most: int = 120) -> str:
