@@ -224,7 +224,7 @@ def train(profile, encoder, overrides, mixture, seed) -> None:
     """Train one model without notebooks, evaluate it, and say where it is."""
     from filelock import FileLock
 
-    from hybridkit import comparison, paths
+    from hybridkit import comparison, model_card, paths
     from hybridkit.runs import Run
     from hybridkit.sweep import check_writable
 
@@ -237,9 +237,13 @@ def train(profile, encoder, overrides, mixture, seed) -> None:
         for sentence in record["left_out"]:
             click.echo(f"note: {sentence}", err=True)
         click.echo(f"model: {run.folder / 'model'} ({record['seconds']} s of training)\n")
+        measured = {}
         for name, benchmark in run.benchmarks.items():
-            for gold in filter(None, (run.gold_ranks(name), comparison.lexical_baseline(benchmark))):
+            own = run.gold_ranks(name)
+            measured[name] = comparison.measure(own, run.parameters.languages)
+            for gold in filter(None, (own, comparison.lexical_baseline(benchmark))):
                 click.echo(comparison.evaluation_markdown(gold, run.parameters.languages))
+        model_card.write(run, measured)
 
 
 def _print_steps(step: int, steps: int) -> None:

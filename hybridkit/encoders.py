@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from hybridkit import files, paths
+from hybridkit import files, model_card, paths
 from hybridkit.corpora.pairs import TrainingPairs
 from hybridkit.errors import KitError
 from hybridkit.streams import Stream
@@ -115,13 +115,17 @@ def _check_folder(folder: Path) -> None:
 
 
 def content_key(name: str) -> str:
-    """What decides an encoder's weights, known without loading it; part of a run's key. Empty for a model id."""
+    """What decides an encoder's weights, known without loading it; part of a run's key. Empty for a model id.
+
+    A model card of the kit decides none: a trained model has the same key before and after its card is written.
+    """
     from hybridkit.corpora import museum
 
     if name in TINY:
         recipe = (name, TINY_SHAPE, WARM_UP, ALIGN_TEMPERATURE, museum.content_key("train", WARM_UP["exhibits"]))
         return hashlib.sha256(repr(recipe).encode()).hexdigest()
-    return files.content_key(Path(name).expanduser())
+    folder = Path(name).expanduser()
+    return files.content_key(folder, without=model_card.CARD if model_card.is_ours(folder) else "")
 
 
 def tiny_folder(name: str) -> Path:

@@ -86,9 +86,13 @@ def digests(folder: Path, pattern: str = "*") -> dict[str, str]:
     return found
 
 
-def content_key(path: Path, pattern: str = "*") -> str:
-    """One SHA-256 over a file's content, or over the names and contents of a folder's files; "" where nothing is."""
+def content_key(path: Path, pattern: str = "*", without: str = "") -> str:
+    """One SHA-256 over a file's content, or over the names and contents of a folder's files; "" where nothing is.
+
+    The file `without` of the folder does not count.
+    """
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     found = digests(path, pattern)
+    found.pop(without, None)
     return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest() if found else ""

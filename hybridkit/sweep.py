@@ -26,7 +26,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from hybridkit import paths
+from hybridkit import model_card, paths
 from hybridkit.errors import KitError, in_a_line
 from hybridkit.files import remove, write_text
 from hybridkit.params import Parameters
@@ -202,7 +202,7 @@ def execute_run(values: dict, surroundings: dict[str, str]) -> Outcome:
 
 
 def finish(run: Run, costs: dict) -> None:
-    """Write the manifest and move the run from staging into its final place, in one step."""
+    """Write the model card and the manifest and move the run from staging into its final place, in one step."""
     training = json.loads((run.staging / "training.json").read_text())
     manifest = {
         "key": run.key,
@@ -214,6 +214,8 @@ def finish(run: Run, costs: dict) -> None:
         "notebooks": costs,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+    if (run.staging / "model").is_dir():
+        model_card.write(run, json.loads((run.staging / "metrics.json").read_text(encoding="utf-8")))
     # Hidden files are what a killed process left half-written.
     for path in (run.staging / "progress.json", run.staging / "failure.json", *run.staging.glob(".*")):
         remove(path)

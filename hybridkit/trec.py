@@ -23,6 +23,8 @@ from hybridkit.ranks import TILE, pool_order
 
 #: Scores up to here are whole numbers of float32, in which trec_eval reads them.
 MOST = 2**24
+#: Candidates whose vectors and scores fit into the memory of a large machine (some 12 GB at 768 dimensions).
+CANDIDATES = 3_000_000
 
 
 def export(
@@ -44,6 +46,11 @@ def export(
     """
     if not 1 <= top <= MOST:
         raise KitError(f"The length of the lists is {top:,}, but must be from 1 to {MOST:,}; choose another --top.")
+    if len(benchmark.candidate_ids) > CANDIDATES:
+        raise KitError(
+            f"{benchmark.name} has {len(benchmark.candidate_ids):,} candidates, and lists are made in memory, for up to "
+            f"{CANDIDATES:,}; name other benchmarks with --benchmark. Its gold ranks need no export."
+        )
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise KitError(f"{folder} is there already and not empty: name a new folder for the export.")
     pools = sorted(set(benchmark.candidate_languages.tolist()))

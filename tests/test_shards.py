@@ -429,13 +429,3 @@ def test_the_command_line_evaluates_over_shards(folder_of_jsonl, small_encoder, 
     assert len(list(own_cache.rglob("blocks/*.npz"))) == 1
     assert "--keep-embeddings goes with --model" in told("--embeddings", "x", "--keep-embeddings")[1]
     assert "No dask scheduler answers" in told(*source, "--scheduler", "tcp://127.0.0.1:9")[1]
-
-
-def test_a_pool_of_nothing_but_judged_passages_is_told(folder_of_jsonl):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        read_benchmark(folder_of_jsonl)
-    path = folder_of_jsonl / "candidates.jsonl"
-    path.write_text("\n".join(path.read_text().splitlines()[3:23]))
-    with pytest.warns(KitWarning, match="Every candidate of own is relevant .*give the whole corpus"):
-        read_benchmark(folder_of_jsonl)

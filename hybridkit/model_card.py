@@ -1,0 +1,239 @@
+"""The model card of a trained model: README.md in its folder, with the metadata block that model hubs read.
+
+A card is a function of the run: written again for the same results it is the same file. It decides no weights, so the
+key of an encoder's folder leaves a card of the kit out (`encoders.content_key`).
+"""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hybridkit import __version__
+from hybridkit.files import write_text
+
+if TYPE_CHECKING:
+    from hybridkit.runs import Run
+
+CARD = "README.md"
+#: The tag by which a card of the kit is known.
+TAG = "hybridkit"
+_PAPER = "https://arxiv.org/abs/2408.10536"
+#: Figures of the card, and the names that a hub's table gives to them.
+_SHOWN = ("monolingual mAP", "cross-lingual mAP", "multilingual mAP", "monolingual nDCG@10", "rank distance")
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether the model in `folder` has a card that the kit wrote."""
+    try:
+        text = (folder / CARD).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    head = text.removeprefix("---\n").partition("\n---\n")[0] if text.startswith("---\n") else ""
+    return f"- {TAG}" in head.splitlines()
+
+
+def write(run: "Run", measured: dict) -> Path:
+    """Write the card of a run's model into its folder; `measured` as `Run.metrics` returns it."""
+    path = run.folder / "model" / CARD
+    write_text(path, card(run, measured))
+    return path
+
+
+def card(run: "Run", measured: dict) -> str:
+    """The text of the card."""
+    p = run.parameters
+    opening = (
+        f"A multilingual dense retriever, fine-tuned with hybridkit {__version__} along a plan that mixes kinds of batches "
+        f"([arXiv 2408.10536]({_PAPER})). Its mixture **{p.mixture}** is {_mixture(run)}.\n"
+    )
+    parts = [
+        f"---\n{_metadata(run, measured)}\n---\n",
+        f"# {run.title}\n",
+        opening,
+        *([_WARNING] if _is_lesson(run) else []),
+        f"## Use\n\n{_use(run)}\n",
+        f"## Training\n\n{_training(run)}\n",
+        f"## Data\n\n{_data(run)}\n",
+        f"## Results\n\n{_results(measured)}\n",
+        f"## Licence\n\n{_LICENCE}\n",
+    ]
+    return "\n".join(parts)
+
+
+_LICENCE = (
+    "The weights derive from the base encoder and the training data named above; their licences apply, and whoever "
+    "publishes the model decides under them."
+)
+_WARNING = (
+    "> **A model for lessons.** A tiny encoder, or the sentences of a made-up museum, or both: it shows how mixtures "
+    "differ and proves nothing about real text. Do not use it for retrieval, and do not set its figures beside "
+    "published ones.\n"
+)
+
+
+def _is_lesson(run: "Run") -> bool:
+    from hybridkit.encoders import TINY
+
+    return run.parameters.encoder in TINY or "museum" in run.parameters.training_data
+
+
+def _mixture(run: "Run") -> str:
+    p = run.parameters
+    words = (
+        (p.mono, "in one language"),
+        (p.cross, "of pairs in two languages"),
+        (p.multi, "of same-language pairs in mixed languages"),
+    )
+    return ", ".join(f"{100 * weight:g} % batches {what}" for weight, what in words if weight)
+
+
+def _use(run: "Run") -> str:
+    p = run.parameters
+    intended = (
+        "Meant for showing and studying the method, and for nothing else."
+        if _is_lesson(run)
+        else "Meant for research on retrieval within and across the languages it was trained on; look at the results "
+        "below before using it with others, and at the rank distance before mixing languages in one pool."
+    )
+    lines = (
+        "from sentence_transformers import SentenceTransformer",
+        "",
+        'model = SentenceTransformer("path/to/this/folder")',
+        'queries = model.encode_query(["..."])',
+        'passages = model.encode_document(["..."])',
+        "scores = model.similarity(queries, passages)  # cosines",
+    )
+    code = "\n".join(lines)
+    prompts = (
+        f"Queries begin with {p.query_prefix!r} and passages with {p.passage_prefix!r}; the functions above add them."
+    )
+    if not (p.query_prefix or p.passage_prefix):
+        prompts = "It takes texts as they are, without prefixes."
+    return f"```python\n{code}\n```\n\n{prompts} Texts are cut off after {p.max_length} tokens. {intended}"
+
+
+def _training(run: "Run") -> str:
+    p = run.parameters
+    rows = {
+        "base encoder": f"{_base_name(run)}, {_base_revision(run)}",
+        "languages": " ".join(p.languages),
+        "steps": f"{p.steps:,} at most, {p.batch_size} examples each"
+        + (f", {p.gradient_accumulation} batches a step" if p.gradient_accumulation > 1 else ""),
+        "learning rate": f"{p.learning_rate:g}, {p.schedule}, AdamW with weight decay {p.weight_decay:g}",
+        "loss": p.loss + ("" if p.loss == "equation-1" else f", temperature {p.temperature:g}, {p.directions}"),
+        "explicit negatives": f"{p.explicit_negatives} an example",
+        "precision": p.precision,
+        "seed of the plan": str(p.seed),
+        "plan": _plan(run),
+        "key of the run": f"`{run.key}`",
+        "profile": p.profile,
+    }
+    return _table(("", ""), rows.items()) + "\n\nAll parameters stand in `params.yaml` of the run's folder."
+
+
+def _plan(run: "Run") -> str:
+    """The fingerprint that `Run.save_plan` kept; the plan of a large run is not drawn for it again."""
+    file = run.folder / "plan.yaml"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    found = [line.partition(": ") for line in lines if line.startswith("fingerprint_of_first_")]
+    return "; ".join(f"{name.replace('_', ' ')} `{value}`" for name, _, value in found) or "no fingerprint kept"
+
+
+def _base_name(run: "Run") -> str:
+    """The encoder's id or name; of a folder no path, which would mean nothing elsewhere."""
+    from hybridkit.runs import encoder_label
+
+    return encoder_label(run.parameters.encoder)
+
+
+def _base_revision(run: "Run") -> str:
+    from hybridkit import encoders, lock
+
+    locked = lock.read()["models"].get(run.parameters.encoder, {}).get("revision")
+    content = encoders.content_key(run.parameters.encoder)
+    if locked:
+        return f"revision {locked}"
+    return f"content {content[:16]}" if content else "revision not locked"
+
+
+def _data(run: "Run") -> str:
+    from hybridkit.corpora.catalogue import CATALOGUE
+
+    def revision(name: str) -> str:
+        return CATALOGUE[name].revision if name in CATALOGUE else "a file of the user's"
+
+    rows = [
+        (part, d.name, d.licence, revision(d.name), f"`{d.fingerprint[:16]}`")
+        for part, sets in (("training", run.datasets), ("benchmark", run.benchmarks.values()))
+        for d in sets
+    ]
+    return _table(("", "name", "licence", "revision", "fingerprint"), rows)
+
+
+def _results(measured: dict) -> str:
+    rows = [
+        (benchmark, scope, *(_number(name, figures.get(name, math.nan)) for name in _SHOWN))
+        for benchmark, scopes in measured.items()
+        for scope, figures in scopes.items()
+    ]
+    told = (
+        "Macro-averages as in the paper: over languages, over pairs of languages, and over one pool of all languages. "
+        "The rank distance is that between the best and the worst of a question's parallel answers: lower is fairer."
+    )
+    return f"{told}\n\n{_table(('benchmark', 'languages', *_SHOWN), rows)}" if rows else "Not evaluated."
+
+
+def _number(name: str, value: float) -> str:
+    if math.isnan(value):
+        return "not defined"
+    return f"{value:,.1f}" if name == "rank distance" else f"{value:.4f}"
+
+
+def _table(head, rows) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _metadata(run: "Run", measured: dict) -> str:
+    """The metadata block: what model hubs and search read."""
+    from huggingface_hub import ModelCardData
+
+    from hybridkit.corpora.catalogue import CATALOGUE
+    from hybridkit.encoders import TINY
+
+    p = run.parameters
+    hubs = [CATALOGUE[name].hub for name in p.training_data if name in CATALOGUE and CATALOGUE[name].hub]
+    data = ModelCardData(
+        language=sorted(p.languages),
+        library_name="sentence-transformers",
+        pipeline_tag="sentence-similarity",
+        tags=["sentence-transformers", "sentence-similarity", "feature-extraction", "arxiv:2408.10536", TAG],
+        base_model=p.encoder if _base_name(run) == p.encoder and p.encoder not in TINY else None,
+        datasets=hubs or None,
+        model_name=run.title,
+        eval_results=_eval_results(measured) or None,
+    )
+    return data.to_yaml()
+
+
+def _eval_results(measured: dict) -> list:
+    from huggingface_hub import EvalResult
+
+    found = []
+    for benchmark, scopes in measured.items():
+        for scope, figures in scopes.items():
+            found += [
+                EvalResult(
+                    task_type="information-retrieval",
+                    task_name="Information Retrieval",
+                    dataset_type=benchmark,
+                    dataset_name=f"{benchmark}, {scope}",
+                    dataset_config=scope,  # hubs tell data sets apart by type and configuration, not by name
+                    metric_type=name.replace(" ", "-").lower(),
+                    metric_name=name,
+                    metric_value=round(figures[name], 6),
+                )
+                for name in _SHOWN
+                if not math.isnan(figures.get(name, math.nan))
+            ]
+    return found
