@@ -174,13 +174,13 @@ def _chances(pairs: Sequence[_Pair]) -> list[tuple[float, float] | tuple[None, N
     for data in dict.fromkeys(pair.one.data for pair in pairs if pair.paired):
         places = [i for i, pair in enumerate(pairs) if pair.paired and pair.one.data == data]
         differences = [pairs[i].one.contributions - pairs[i].other.contributions for i in places]
-        found |= dict(zip(places, _flipped(np.stack(differences)), strict=True))
+        found |= dict(zip(places, sign_flip_test(np.stack(differences)), strict=True))
     adjusted = false_discovery_control(list(found.values())) if found else []
     both = dict(zip(found, zip(found.values(), map(float, adjusted), strict=True), strict=True))
     return [both.get(i, (None, None)) for i in range(len(pairs))]
 
 
-def _flipped(differences: np.ndarray) -> list[float]:
+def sign_flip_test(differences: np.ndarray) -> list[float]:
     """The paired sign-flip test of each row of `differences` (pairs, questions), two-sided: the same flips for all."""
     from scipy.stats import permutation_test
 

@@ -38,10 +38,14 @@ LEAST_STEPS = 10_000
 #: What the paper states about training, by the parameter of the kit.
 STATED = {
     "languages": sorted(TRAINED),
+    "max_rows": 0,
+    "dataset_temperature": 1.0,
     "batch_size": 100,
     "gradient_accumulation": 1,
     "learning_rate": 3e-5,
     "weight_decay": 0.01,
+    "explicit_negatives": 1,
+    "validation_data": "squadshifts",
     "query_prefix": "Query:",
     "passage_prefix": "Passage:",
 }
@@ -68,15 +72,17 @@ def training_obstacles(parameters: Mapping) -> list[str]:
         found.append(f"It was not trained on {SOURCES[MAIN_SOURCE]}, nine tenths of the paper's examples.")
     for name, stated in STATED.items():
         if _plain(parameters[name]) != stated:
-            found.append(f"{name} is {_plain(parameters[name])}, in the paper {stated}.")
+            found.append(f"{name} is {_plain(parameters[name])!r}, in the paper {stated!r}.")
     if parameters["steps"] < LEAST_STEPS:
         found.append(f"It was trained for {parameters['steps']:,} steps; below {LEAST_STEPS:,} it was cut short.")
     return found
 
 
 def _plain(value: object) -> object:
-    """A parameter as the paper states it: lists in order, texts without the space at their end."""
-    return sorted(value) if isinstance(value, list) else value.strip() if isinstance(value, str) else value
+    """A parameter as the paper states it: lists in order, texts without the space at their end, files by their name."""
+    if isinstance(value, str):
+        return Path(value).name if Path(value).is_absolute() else value.strip()
+    return sorted(value) if isinstance(value, list) else value
 
 
 def caveats(manifest: Mapping) -> list[str]:

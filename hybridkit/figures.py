@@ -344,3 +344,22 @@ def score_shares(scores: np.ndarray, temperatures: Sequence[float]) -> Picture:
         told.append(f"at T = {temperature:g} the positives have {own.min():.2f} to {own.max():.2f}")
     np.atleast_1d(axes)[0].set_ylabel("question")
     return picture(figure, "Shares of the passages of each question after the softmax: " + ", ".join(told) + ".")
+
+
+def drawn_means(draws: dict[str, np.ndarray], value: float, title: str) -> Picture:
+    """How often a figure came out at each value when it was drawn anew, a step curve for each way of drawing.
+
+    `draws`: the drawn values (draws,) by the name of the way; `value`: the figure itself, a vertical line.
+    """
+    figure, axis = _axes(6.5, 3.2)
+    edges = np.linspace(*np.quantile(np.concatenate(list(draws.values())), (0.001, 0.999)), 41)
+    told = []
+    for place, (name, values) in enumerate(draws.items()):
+        counts, _ = np.histogram(values, edges)
+        axis.stairs(counts, edges, color=PALETTE[place], linestyle=("-", "--", ":")[place % 3], linewidth=2, label=name)
+        low, high = np.quantile(values, (0.025, 0.975))
+        told.append(f"{name}: 95 % of the draws from {low:.3f} to {high:.3f}")
+    axis.axvline(value, color="black", linewidth=1)
+    axis.set(title=title, xlabel="value in a draw", ylabel="draws")
+    axis.legend(frameon=False, fontsize=8)
+    return picture(figure, f"{title}: histograms around {value:.3f}. " + "; ".join(told) + ".")

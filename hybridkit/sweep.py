@@ -34,7 +34,8 @@ from hybridkit.runs import MANIFEST, Run, encoder_label, provenance
 
 RUN_NOTEBOOKS = ("02_sampling", "03_training", "04_evaluation", "05_bias")
 DATA_NOTEBOOK = "01_data"
-COMPARE_NOTEBOOK = "06_compare"
+#: What looks at all finished runs of a profile, after them.
+LAST_NOTEBOOKS = ("06_compare", "07_verdict")
 #: What the paper's comparison needs, in its order.
 MIXTURES = ("mono", "hybrid-0.75", "hybrid-0.50", "hybrid-0.25", "cross")
 #: A run whose worker was lost is started again this many times.
@@ -246,7 +247,7 @@ def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:
 
 
 def execute_single(notebook: str, values: dict, surroundings: dict[str, str]) -> Outcome:
-    """Execute a notebook that belongs to the whole profile (01 and 06), always anew."""
+    """Execute a notebook that belongs to the whole profile (01, 06 and 07), always anew."""
     os.environ.update(surroundings)
     parameters = Parameters(**values)
     output = paths.outputs() / parameters.profile / f"{notebook}.ipynb"
@@ -321,13 +322,13 @@ def cluster_executor(address: str) -> Executor:
 
 
 def sweep(runs: Sequence[Run], make_executor: Callable[[], Executor], threads: int, report: Callable) -> list[Outcome]:
-    """The whole sweep over runs that share data and encoder: what they share, then the runs, then the comparison.
+    """The whole sweep over runs that share data and encoder: what they share, the runs, what sums them up.
 
     Returns how each task ended.
     """
     check_writable(paths.outputs())
     check_writable(paths.cache())
-    for notebook in (DATA_NOTEBOOK, *RUN_NOTEBOOKS, COMPARE_NOTEBOOK):
+    for notebook in (DATA_NOTEBOOK, *RUN_NOTEBOOKS, *LAST_NOTEBOOKS):
         if not (paths.notebooks() / f"{notebook}.ipynb").is_file():
             raise KitError(
                 f"There is no notebook {notebook}.ipynb in {paths.notebooks()}; set HYBRIDKIT_HOME to a clone of the "
@@ -344,8 +345,8 @@ def sweep(runs: Sequence[Run], make_executor: Callable[[], Executor], threads: i
         return outcomes
     tasks = [(run.title, execute_run, (run.parameters.model_dump(), around)) for run in runs]
     outcomes += run_tasks(tasks, make_executor, report)
-    compare = (COMPARE_NOTEBOOK, execute_single, (COMPARE_NOTEBOOK, values, around))
-    return outcomes + run_tasks([compare], make_executor, report)
+    last = [(notebook, execute_single, (notebook, values, around)) for notebook in LAST_NOTEBOOKS]
+    return outcomes + run_tasks(last, make_executor, report)
 
 
 def progress_of(run: Run) -> str:

@@ -13,7 +13,7 @@ from hybridkit import sweep
 from hybridkit.params import notebook_cell
 
 HOME = Path(__file__).parents[1]
-NAMES = [sweep.DATA_NOTEBOOK, *sweep.RUN_NOTEBOOKS, sweep.COMPARE_NOTEBOOK]
+NAMES = [sweep.DATA_NOTEBOOK, *sweep.RUN_NOTEBOOKS, *sweep.LAST_NOTEBOOKS]
 HEAVY = re.compile(r"^\s*(?:import|from)\s+(?:torch|sentence_transformers|transformers)\b", re.M)
 
 

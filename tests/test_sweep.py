@@ -33,6 +33,7 @@ BODIES = {
     "04_evaluation": ["_ = (run.folder / 'metrics.json').write_text('{}')"],
     "05_bias": ["1 + 1"],
     "06_compare": ["1 + 1"],
+    "07_verdict": ["1 + 1"],
 }
 
 
@@ -104,7 +105,7 @@ def test_sweep_finishes_and_then_skips(kit, tmp_path):
         text = (folder / f"{name}.ipynb").read_text()
         assert json.loads(text)["metadata"]["hybridkit"]["python"] and str(tmp_path) not in text
     assert not list((tmp_path / "outputs" / "tiny" / ".staging").glob("????????????????"))
-    for name in ("01_data", "06_compare"):
+    for name in ("01_data", *sweep.LAST_NOTEBOOKS):
         assert sweep.is_complete(tmp_path / "outputs" / "tiny" / f"{name}.ipynb")
     written = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     answer = subprocess.run(command("--mixtures", "mono,cross"), capture_output=True, text=True)
@@ -119,7 +120,7 @@ def test_failed_run_is_told_and_the_others_go_on(kit, tmp_path):
     answer = subprocess.run(command("--mixtures", "cross,mono"), capture_output=True, text=True)
     assert answer.returncode == 1
     assert "03_training, cell 6: ValueError: the wheel came off (kept as" in answer.stderr
-    assert "1 of 5 tasks failed" in answer.stderr and "Traceback" not in answer.stderr
+    assert "1 of 6 tasks failed" in answer.stderr and "Traceback" not in answer.stderr
     assert small("mono").finished and not small("cross").finished
     staging = small("cross").staging
     assert (staging / "03_training.failed.ipynb").exists() and not (staging / "03_training.ipynb").exists()

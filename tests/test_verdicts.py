@@ -73,6 +73,9 @@ PAPER = {
     "batch_size": 100,
     "learning_rate": 3e-5,
     "steps": 20_000,
+    "validation_data": "squadshifts",
+    "validate_every": 500,
+    "patience": 5,
 }
 
 
@@ -198,7 +201,11 @@ def test_seeds_widen_what_counts_as_reproduced(tmp_path):
         ({"learning_rate": 2e-5}, "learning_rate is 2e-05, in the paper 3e-05"),
         ({"steps": 500}, "trained for 500 steps"),
         ({"languages": ["en", "de"]}, "languages is ['de', 'en']"),
-        ({"query_prefix": ""}, "query_prefix is , in the paper Query:"),
+        ({"query_prefix": ""}, "query_prefix is '', in the paper 'Query:'"),
+        ({"max_rows": 1000}, "max_rows is 1000, in the paper 0"),
+        ({"explicit_negatives": 4}, "explicit_negatives is 4, in the paper 1"),
+        ({"dataset_temperature": 2.0}, "dataset_temperature is 2.0, in the paper 1.0"),
+        ({"validation_data": "mine.jsonl"}, "validation_data is 'mine.jsonl', in the paper 'squadshifts'"),
         ({"training_data": ["museum"]}, "trained on museum"),
         ({"training_data": ["mmarco", "/somewhere/mine.jsonl"]}, "trained on mine.jsonl"),
         ({"training_data": ["mr-tydi"]}, "not trained on mMARCO"),
@@ -414,8 +421,8 @@ def test_p_is_that_of_scipy_for_paired_samples(tmp_path):
     theirs = permutation_test(
         (a, b), lambda x, y, axis: (x - y).sum(axis=axis), permutation_type="samples", vectorized=True, rng=draw
     )
-    assert claims._flipped((a - b)[None])[0] == pytest.approx(theirs.pvalue, abs=0.02)
-    assert claims._flipped(np.full((1, 30), 0.01))[0] < 0.001 and meaning.mixture == "mono"
+    assert claims.sign_flip_test((a - b)[None])[0] == pytest.approx(theirs.pvalue, abs=0.02)
+    assert claims.sign_flip_test(np.full((1, 30), 0.01))[0] < 0.001 and meaning.mixture == "mono"
 
 
 def test_alike_needs_the_whole_interval_within_the_margin(tmp_path):
