@@ -29,6 +29,7 @@ from filelock import FileLock
 from hybridkit import paths
 from hybridkit.errors import KitError, in_a_line
 from hybridkit.files import remove, write_text
+from hybridkit.launch import PROCESSES
 from hybridkit.params import Parameters
 from hybridkit.runs import MANIFEST, Run, encoder_label, provenance
 
@@ -171,12 +172,14 @@ class _PeakMemory:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """What a worker must know of this process: folders and threads. A worker of a cluster has another environment."""
+    """What a worker must know of this process: folders, threads, and how many processes train one model.
+
+    A worker of a cluster has another environment.
+    """
     places = {"HYBRIDKIT_OUTPUTS": paths.outputs(), "HYBRIDKIT_CACHE": paths.cache()}
-    return {name: str(place) for name, place in places.items()} | {
-        "HYBRIDKIT_DOWNLOADS": str(paths.downloads()),
-        "OMP_NUM_THREADS": str(threads),
-    }
+    places |= {"HYBRIDKIT_DOWNLOADS": paths.downloads(), "HYBRIDKIT_LOCK": paths.lock_file()}
+    chosen = {PROCESSES: os.environ[PROCESSES]} if PROCESSES in os.environ else {}
+    return {name: str(place) for name, place in places.items()} | {"OMP_NUM_THREADS": str(threads)} | chosen
 
 
 def execute_run(values: dict, surroundings: dict[str, str]) -> Outcome:
@@ -210,7 +213,7 @@ def finish(run: Run, costs: dict) -> None:
         "training_data": {d.name: d.fingerprint for d in run.datasets},
         "benchmarks": {name: benchmark.fingerprint for name, benchmark in run.benchmarks.items()},
         "provenance": provenance(),
-        "training": {k: training[k] for k in ("seconds", "device", "threads", "resumed_from")},
+        "training": {k: training.get(k) for k in ("seconds", "device", "threads", "processes", "resumed_from")},
         "notebooks": costs,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
