@@ -57,12 +57,10 @@ def load(name: str, pooling: PoolingMode = "mean"):
     An id is loaded at its locked revision (`hybridkit.hub`). `pooling` is for a model that has no pooling layer.
     """
     _quiet()
-    folder = tiny_folder(name) if name in TINY else hub.folder(name) if is_id(name) else Path(name).expanduser()
-    if not folder.is_dir():
-        raise KitError(f"There is no model folder {name}; give an existing folder or a model id.")
-    _check_folder(folder)
+    found = folder(name)
+    _check_folder(found)
     try:
-        return _read(folder, pooling)
+        return _read(found, pooling)
     except KitError:
         raise
     except Exception as fault:  # the libraries raise whatever their parser raised
@@ -71,6 +69,16 @@ def load(name: str, pooling: PoolingMode = "mean"):
             f"The model {name} cannot be loaded ({reason.rstrip('.')}); delete the folder, if a run, a download or the "
             "kit's cache made it, and run the same command again, or give another."
         ) from fault
+
+
+def folder(name: str) -> Path:
+    """The folder of an encoder's files: warmed up or downloaded at its first use. KitError where there is none."""
+    if name in TINY:
+        return tiny_folder(name)
+    found = hub.folder(name) if is_id(name) else Path(name).expanduser()
+    if not found.is_dir():
+        raise KitError(f"There is no model folder {name}; give an existing folder or a model id.")
+    return found
 
 
 def is_id(name: str) -> bool:

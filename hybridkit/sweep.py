@@ -229,17 +229,16 @@ def finish(run: Run, costs: dict) -> None:
 
 
 def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:
-    """What all runs of an encoder share, done before them: data in the cache, and a tiny encoder warmed up."""
+    """What all runs of an encoder share, done before them: data in the cache, the encoder warmed up or downloaded."""
     os.environ.update(surroundings | _QUIET)
-    from hybridkit.encoders import TINY, tiny_folder
+    from hybridkit import encoders
 
     started = time.perf_counter()
     run = Run(Parameters(**values))
     name = f"{encoder_label(run.parameters.encoder)} warm-up"
     try:
         _ = run.datasets, run.benchmarks
-        if run.parameters.encoder in TINY:
-            tiny_folder(run.parameters.encoder)
+        encoders.folder(run.parameters.encoder)
     except Exception as fault:
         return Outcome(name, "failed", time.perf_counter() - started, in_a_line(fault))
     return Outcome(name, "finished", time.perf_counter() - started)
