@@ -64,6 +64,20 @@ def _parameter_options(function):
     return function
 
 
+def _processes_option(function):
+    """How many processes carry out a training: a choice of the machine, not of the run."""
+
+    def choose(context, parameter, count):
+        if count:
+            from hybridkit.launch import PROCESSES
+
+            os.environ[PROCESSES] = str(count)
+        return count
+
+    help = "Processes that train one model, each with a GPU of its own.  [default: one a GPU, if they divide the batch]"
+    return click.option("--processes", type=click.IntRange(1), callback=choose, help=help)(function)
+
+
 def _parameters(profile, mixture, seed, encoder, overrides):
     from hybridkit import params
 
@@ -75,6 +89,7 @@ def _parameters(profile, mixture, seed, encoder, overrides):
     whole = {
         "training_data": [_whole_path(name) for name in found.training_data],
         "benchmarks": [_whole_path(name) for name in found.benchmarks],
+        "validation_data": _whole_path(found.validation_data),
         "encoder": _whole_path(found.encoder),
     }
     return found.model_copy(update=whole)
@@ -84,7 +99,7 @@ def _whole_path(name: str) -> str:
     from hybridkit.corpora.catalogue import CATALOGUE
     from hybridkit.encoders import TINY
 
-    known = name in CATALOGUE or name in TINY
+    known = name in CATALOGUE or name in TINY or not name
     return name if known or not Path(name).exists() else str(Path(name).absolute())
 
 
@@ -92,9 +107,10 @@ def _whole_path(name: str) -> str:
 @_parameter_options
 @click.option("--mixtures", help="Comma-separated names of params/mixtures, or `all`.  [default: five of them]")
 @click.option("--seeds", default="0", show_default=True, help="Comma-separated seeds.")
-@click.option("--jobs", type=click.IntRange(1), help="Runs at the same time.  [default: one a processor]")
+@click.option("--jobs", type=click.IntRange(1), help="Runs at the same time.  [default: one a processor; 1 with GPUs]")
+@_processes_option
 @click.option("--scheduler", metavar="ADDRESS", help="A dask.distributed scheduler to run on instead of here.")
-def sweep(profile, encoder, overrides, mixtures, seeds, jobs, scheduler) -> None:
+def sweep(profile, encoder, overrides, mixtures, seeds, jobs, processes, scheduler) -> None:
     """Execute the notebooks for every mixture and seed, and compare them.
 
     Finished runs are skipped; an interrupted one goes on where it was.
@@ -108,7 +124,10 @@ def sweep(profile, encoder, overrides, mixtures, seeds, jobs, scheduler) -> None
     names = params.mixture_names() if mixtures == "all" else mixtures.split(",") if mixtures else sweeping.MIXTURES
     runs = [Run(_parameters(profile, name, seed, encoder, overrides)) for seed in _seeds(seeds) for name in names]
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = jobs or processors
+    if not jobs:
+        from hybridkit.launch import gpus
+
+        jobs = 1 if gpus() else max(1, processors // (processes or 1))
 
     def executor():
         return sweeping.cluster_executor(scheduler) if scheduler else sweeping.local_executor(jobs)
@@ -220,15 +239,23 @@ def verdict(profiles, cells, html_file, json_file, log, template) -> None:
 @_parameter_options
 @click.option("--mixture", default="hybrid-0.50", show_default=True, help="A file of params/mixtures.")
 @click.option("--seed", default=0, show_default=True)
-def train(profile, encoder, overrides, mixture, seed) -> None:
-    """Train one model without notebooks, evaluate it, and say where it is."""
+@_processes_option
+def train(profile, encoder, overrides, mixture, seed, processes) -> None:
+    """Train one model without notebooks, evaluate it, and say where it is.
+
+    Also under torchrun or `accelerate launch`: `torchrun --nproc-per-node 4 -m hybridkit.cli train`.
+    """
     from filelock import FileLock
 
     from hybridkit import comparison, model_card, paths
+    from hybridkit.processes import rank
     from hybridkit.runs import Run
     from hybridkit.sweep import check_writable
 
     run = Run(_parameters(profile, mixture, seed, encoder, overrides))
+    if rank():  # of several processes, the first alone writes and evaluates
+        run.train()
+        return
     for folder in (paths.cache(), run.lock.parent):
         check_writable(folder)
     with FileLock(run.lock), run.noted():  # a sweep that reaches this run waits, and then finds it trained

@@ -4,10 +4,11 @@ import hashlib
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock
 
-from hybridkit import files, model_card, paths
+from hybridkit import files, hub, model_card, paths
 from hybridkit.corpora.pairs import TrainingPairs
 from hybridkit.errors import KitError
 from hybridkit.streams import Stream
@@ -31,42 +32,92 @@ WARM_UP = {
     "seed": 0,
 }
 ALIGN_TEMPERATURE = 0.05
+PoolingMode = Literal["mean", "cls"]
 
 
-def base_encoder(name: str, max_length: int, query_prefix: str = "", passage_prefix: str = ""):
+def base_encoder(
+    name: str, max_length: int, query_prefix: str = "", passage_prefix: str = "", pooling: PoolingMode = "mean"
+):
     """Load a base encoder as a SentenceTransformer, cosine similarity, with its prompts and maximum length set.
 
     `name` is "tiny-mlm", "tiny-aligned", a Hugging Face or sentence-transformers id, or a folder. A model
-    without a pooling layer gets mean pooling. Raises KitError if it cannot be loaded, with the reason.
+    without a pooling layer gets one: "mean" of the tokens, or the first token ("cls"). Raises KitError if it cannot be
+    loaded, with the reason.
     """
-    model = load(name)
+    model = load(name, pooling)
     limit = model.max_seq_length
     model.max_seq_length = min(max_length, limit) if limit else max_length
     model.prompts = {"query": query_prefix, "document": passage_prefix}
     return model
 
 
-def load(name: str):
-    """Load a SentenceTransformer: a tiny one by name, from a folder, or by id; every fault is a KitError."""
-    from sentence_transformers import SentenceTransformer
+def load(name: str, pooling: PoolingMode = "mean"):
+    """Load a SentenceTransformer: a tiny one by name, from a folder, or by id; every fault is a KitError.
 
+    An id is loaded at its locked revision (`hybridkit.hub`). `pooling` is for a model that has no pooling layer.
+    """
     _quiet()
-    if name in TINY:
-        name = str(tiny_folder(name))
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        _check_folder(folder)
-        name = str(folder)
-    elif folder.is_absolute() or name.startswith("."):
-        raise KitError(f"There is no model folder {name}; give an existing folder or a model id.")
+    found = folder(name)
+    _check_folder(found)
     try:
-        return SentenceTransformer(name, device=device(), similarity_fn_name="cosine", trust_remote_code=False)
-    except Exception as fault:  # the libraries raise whatever their downloader or parser raised
+        return _read(found, pooling)
+    except KitError:
+        raise
+    except Exception as fault:  # the libraries raise whatever their parser raised
         reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
-        mend = "give a folder with a model, or an id while the model hub can be reached"
-        if folder.is_dir():
-            mend = "delete the folder, if a run or the kit's cache made it, and run the same command again, or give another"
-        raise KitError(f"The model {name} cannot be loaded ({reason.rstrip('.')}); {mend}.") from fault
+        raise KitError(
+            f"The model {name} cannot be loaded ({reason.rstrip('.')}); delete the folder, if a run, a download or the "
+            "kit's cache made it, and run the same command again, or give another."
+        ) from fault
+
+
+def folder(name: str) -> Path:
+    """The folder of an encoder's files: warmed up or downloaded at its first use. KitError where there is none."""
+    if name in TINY:
+        return tiny_folder(name)
+    found = hub.folder(name) if is_id(name) else Path(name).expanduser()
+    if not found.is_dir():
+        raise KitError(f"There is no model folder {name}; give an existing folder or a model id.")
+    return found
+
+
+def is_id(name: str) -> bool:
+    """Whether a name stands for a model of the hub, and not for a tiny encoder or a folder."""
+    folder = Path(name).expanduser()
+    return name not in TINY and not folder.is_dir() and not folder.is_absolute() and not name.startswith(".")
+
+
+def _read(folder: Path, pooling: PoolingMode):
+    """Weights in pickled files are read with weights_only=True by both libraries; code of the model's own never runs."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    model = SentenceTransformer(str(folder), device=device(), similarity_fn_name="cosine", trust_remote_code=False)
+    inner = getattr(model[0], "model", None)
+    if hasattr(inner, "from_pretrained"):
+        _check_complete(type(inner), folder)
+    if not (folder / "modules.json").exists():
+        model[1] = Pooling(model[0].get_embedding_dimension(), pooling_mode=pooling)
+    return model
+
+
+def _check_complete(kind: type, folder: Path) -> None:
+    """Raise KitError where tensors are missing in a model's files: the library would fill them at random, silently.
+
+    The pooler that encoders bring along may be missing, as in XLM-R: no vector is made with it.
+    """
+    inner = next(
+        path.parent for path in (folder / "config.json", *sorted(folder.glob("*/config.json"))) if path.exists()
+    )
+    _, told = kind.from_pretrained(inner, output_loading_info=True, device_map="meta")  # reads names, no weights
+    missing = sorted(name for name in told["missing_keys"] if "pooler" not in name.split("."))
+    missing += [str(name) for name, *_ in told["mismatched_keys"]]
+    if missing:
+        raise KitError(
+            f"The weights in {inner} lack {len(missing)} of the model's tensors, or have them in another shape "
+            f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}), which would be left at random: take a "
+            "whole copy of the model, or one that fits its config.json."
+        )
 
 
 @contextmanager
@@ -115,7 +166,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def content_key(name: str) -> str:
-    """What decides an encoder's weights, known without loading it; part of a run's key. Empty for a model id.
+    """What decides an encoder's weights, known without loading it; part of a run's key. For a model id, its revision.
 
     A model card of the kit decides none: a trained model has the same key before and after its card is written.
     """
@@ -124,6 +175,8 @@ def content_key(name: str) -> str:
     if name in TINY:
         recipe = (name, TINY_SHAPE, WARM_UP, ALIGN_TEMPERATURE, museum.content_key("train", WARM_UP["exhibits"]))
         return hashlib.sha256(repr(recipe).encode()).hexdigest()
+    if is_id(name):
+        return hub.revision(name)
     folder = Path(name).expanduser()
     return files.content_key(folder, without=model_card.CARD if model_card.is_ours(folder) else "")
 

@@ -59,9 +59,9 @@ class Run:
     @cached_property
     def contents(self) -> list[str]:
         """What decides the content of the data and of the encoder: the same for every mixture and seed."""
-        names = [*self.parameters.training_data, *self.parameters.benchmarks]
-        data = [catalogue.content_key(name, self.parameters) for name in names]
-        return [*data, encoders.content_key(self.parameters.encoder)]
+        p = self.parameters
+        names = [*p.training_data, *p.benchmarks, *filter(None, [p.validation_data])]
+        return [*(catalogue.content_key(name, p) for name in names), encoders.content_key(p.encoder)]
 
     @property
     def profile_folder(self) -> Path:
@@ -164,19 +164,22 @@ class Run:
             warnings.warn(f"{note} The report is {self.folder / 'audit.md'}.", KitWarning, stacklevel=2)
 
     def train(self, on_step=None) -> dict:
-        """Train the run's model into `folder/model`, or find it trained; see `training.train`."""
-        from hybridkit.training import train
+        """Train the run's model into `folder/model`, or find it trained; see `training.train`.
+
+        In as many processes as `launch.chosen` says.
+        """
+        from hybridkit.launch import train
 
         self.audit()  # what is wrong with the benchmarks is told before the training too, and not after it
 
         def tell(step: int, steps: int) -> None:
-            if step % 20 == 0:
+            if step % 20 == 0 or step == steps:
                 told = {"notebook": "03_training", "step": step, "steps": steps}
                 write_text(self.staging / "progress.json", json.dumps(told))
             if on_step:
                 on_step(step, steps)
 
-        return train(self.parameters, self.plan, self.folder, tell)
+        return train(self, tell)
 
     def gold_ranks(self, benchmark: str):
         """The gold ranks of the run's model on one of its benchmarks: read, or computed and kept."""

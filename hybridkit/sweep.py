@@ -29,6 +29,7 @@ from filelock import FileLock
 from hybridkit import model_card, paths
 from hybridkit.errors import KitError, in_a_line
 from hybridkit.files import remove, write_text
+from hybridkit.launch import PROCESSES
 from hybridkit.params import Parameters
 from hybridkit.runs import MANIFEST, Run, encoder_label, provenance
 
@@ -172,12 +173,14 @@ class _PeakMemory:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """What a worker must know of this process: folders and threads. A worker of a cluster has another environment."""
+    """What a worker must know of this process: folders, threads, and how many processes train one model.
+
+    A worker of a cluster has another environment.
+    """
     places = {"HYBRIDKIT_OUTPUTS": paths.outputs(), "HYBRIDKIT_CACHE": paths.cache()}
-    return {name: str(place) for name, place in places.items()} | {
-        "HYBRIDKIT_DOWNLOADS": str(paths.downloads()),
-        "OMP_NUM_THREADS": str(threads),
-    }
+    places |= {"HYBRIDKIT_DOWNLOADS": paths.downloads(), "HYBRIDKIT_LOCK": paths.lock_file()}
+    chosen = {PROCESSES: os.environ[PROCESSES]} if PROCESSES in os.environ else {}
+    return {name: str(place) for name, place in places.items()} | {"OMP_NUM_THREADS": str(threads)} | chosen
 
 
 def execute_run(values: dict, surroundings: dict[str, str]) -> Outcome:
@@ -211,7 +214,7 @@ def finish(run: Run, costs: dict) -> None:
         "training_data": {d.name: d.fingerprint for d in run.datasets},
         "benchmarks": {name: benchmark.fingerprint for name, benchmark in run.benchmarks.items()},
         "provenance": provenance(),
-        "training": {k: training[k] for k in ("seconds", "device", "threads", "resumed_from")},
+        "training": {k: training.get(k) for k in ("seconds", "device", "threads", "processes", "resumed_from")},
         "notebooks": costs,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
@@ -229,9 +232,9 @@ def finish(run: Run, costs: dict) -> None:
 
 
 def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:
-    """What all runs of an encoder share, done before them: data and its audits in the cache, a tiny encoder warmed up."""
+    """What all runs of an encoder share, done before them: data and its audits, the encoder warmed up or downloaded."""
     os.environ.update(surroundings | _QUIET)
-    from hybridkit.encoders import TINY, tiny_folder
+    from hybridkit import encoders
 
     started = time.perf_counter()
     run = Run(Parameters(**values))
@@ -239,8 +242,7 @@ def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:
     try:
         for audit in run.audits():  # loads the data, too
             audit.refuse(run.parameters.contamination_limit)
-        if run.parameters.encoder in TINY:
-            tiny_folder(run.parameters.encoder)
+        encoders.folder(run.parameters.encoder)
     except Exception as fault:
         return Outcome(name, "failed", time.perf_counter() - started, in_a_line(fault))
     return Outcome(name, "finished", time.perf_counter() - started)

@@ -1,14 +1,17 @@
 """The tiny encoders: the same weights in every process and with every number of threads, and what warm-up teaches."""
 
 import hashlib
+import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from hybridkit import encoders
+from hybridkit import encoders, hub, lock
 from hybridkit.corpora import museum
 from hybridkit.errors import KitError
 
@@ -80,3 +83,161 @@ def test_aligned_warm_up_brings_translations_together(short_warm_up):
 def test_unknown_tiny_encoder_is_told():
     with pytest.raises(KitError, match="'tiny-big' is no tiny encoder; there are tiny-mlm and tiny-aligned"):
         encoders.tiny_folder("tiny-big")
+
+
+def test_pooling_of_a_model_that_has_none(small_encoder, tmp_path):
+    """Mean of the tokens or the first token, for a plain folder; a model with a pooling layer keeps it."""
+    vectors = {}
+    for pooling in ("mean", "cls"):
+        model = encoders.load(str(small_encoder), pooling)
+        features = model.preprocess(["The clock stands in the tower."])
+        with torch.no_grad():
+            hidden = model[0].model(**{k: features[k] for k in ("input_ids", "attention_mask")}).last_hidden_state[0]
+            vectors[pooling] = model.eval()(features)["sentence_embedding"][0]
+        expected = hidden[0] if pooling == "cls" else hidden.mean(dim=0)
+        assert torch.allclose(vectors[pooling], expected, atol=1e-6)
+    model.save_pretrained(str(tmp_path / "saved"))
+    again = encoders.load(str(tmp_path / "saved"), "mean")
+    assert torch.allclose(torch.tensor(again.encode("The clock stands in the tower.")), vectors["cls"], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["plain", "sentence-transformers"])
+def test_missing_tensors_are_told(small_encoder, tmp_path, kind):
+    """The library alone fills them at random; without the pooler, which no vector is made with, all is well."""
+    folder = tmp_path / "model"
+    if kind == "plain":
+        shutil.copytree(small_encoder, folder)
+    else:
+        encoders.load(str(small_encoder)).save_pretrained(str(folder))
+    path = folder / "model.safetensors"
+    held = {name: tensor for name, tensor in load_file(path).items() if "pooler" not in name}
+    save_file(held, path, metadata={"format": "pt"})
+    encoders.load(str(folder))
+    held.pop("encoder.layer.0.output.dense.weight")
+    save_file(held, path, metadata={"format": "pt"})
+    with pytest.raises(KitError, match=r"lack 1 of the model's tensors.*encoder.layer.0.output.dense.weight"):
+        encoders.load(str(folder))
+    held["encoder.layer.0.output.dense.weight"] = torch.zeros(3, 3)
+    save_file(held, path, metadata={"format": "pt"})
+    with pytest.raises(KitError, match="tensors, or have them in another shape|cannot be loaded"):
+        encoders.load(str(folder))
+
+
+OLD, NEW = "0" * 39 + "1", "0" * 39 + "2"
+
+
+@pytest.fixture
+def hub_of_one(tmp_path, monkeypatch, small_encoder):
+    """A stand-in for the model hub that has one model; the folder of what was asked of it, and its own cache."""
+    cache = tmp_path / "hub"
+    asked = []
+    monkeypatch.setenv("HYBRIDKIT_LOCK", str(tmp_path / "lock.json"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.file_download.constants.HF_HUB_CACHE", str(cache))
+
+    def snapshot(commit):
+        return cache / "models--ours--clock" / "snapshots" / commit
+
+    def download(repo, revision, allow_patterns):
+        asked.append(("download", revision, sorted(allow_patterns)))
+        shutil.copytree(small_encoder, snapshot(revision), ignore=shutil.ignore_patterns("*.bin"))
+        return str(snapshot(revision))
+
+    class Answer:
+        sha = NEW
+
+    def newest(self, name, timeout):
+        asked.append(("newest", name, timeout))
+        return Answer
+
+    def files(self, name, revision):
+        return [*(p.name for p in small_encoder.iterdir()), "pytorch_model.bin", "onnx/model.onnx", "onnx/config.json",
+                "code.py", "openvino/openvino_model.bin", "2_Dense/pytorch_model.bin", "2_Dense/config.json"]  # fmt: skip
+
+    monkeypatch.setattr("huggingface_hub.HfApi.repo_info", newest)
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", files)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    hub._checked.cache_clear()
+    yield snapshot, asked
+    hub._checked.cache_clear()
+
+
+def no_hub(monkeypatch):
+    import httpx2
+
+    def unreachable(*_, **__):
+        raise httpx2.ConnectError("no route to host")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.repo_info", unreachable)
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", unreachable)
+
+
+def test_id_is_locked_at_its_newest_revision_and_asked_for_once(hub_of_one, monkeypatch, small_encoder):
+    _, asked = hub_of_one
+    assert encoders.content_key("ours/clock") == NEW
+    vectors = encoders.load("ours/clock").encode("The clock")
+    assert np.array_equal(vectors, encoders.load(str(small_encoder)).encode("The clock"))
+    wanted = sorted([*(p.name for p in small_encoder.iterdir()), "2_Dense/config.json", "2_Dense/pytorch_model.bin"])
+    assert asked == [("newest", "ours/clock", 10), ("download", NEW, wanted)]
+    held = lock.read()["models"]["ours/clock"]
+    assert held["revision"] == NEW and held["files"]["model.safetensors"]["sha256"] == digest(small_encoder)
+    no_hub(monkeypatch)
+    hub._checked.cache_clear()
+    assert encoders.content_key("ours/clock") == NEW and encoders.load("ours/clock") and len(asked) == 2
+
+
+def test_without_network_the_cached_commit_is_locked(hub_of_one, monkeypatch, small_encoder):
+    snapshot, asked = hub_of_one
+    no_hub(monkeypatch)
+    with pytest.raises(
+        KitError, match="The model ours/clock could not be reached: connect .*give a folder with a copy"
+    ):
+        encoders.load("ours/clock")
+    shutil.copytree(small_encoder, snapshot(OLD))
+    refs = snapshot(OLD).parents[1] / "refs"
+    refs.mkdir()
+    (refs / "main").write_text(OLD)
+    assert encoders.load("ours/clock") and encoders.content_key("ours/clock") == OLD and asked == []
+
+
+def test_weights_that_differ_from_the_lock_are_told(hub_of_one):
+    snapshot, _ = hub_of_one
+    encoders.load("ours/clock")
+    path = snapshot(NEW) / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    hub._checked.cache_clear()
+    with pytest.raises(KitError, match="SHA-256 .* says .* for model.safetensors of ours/clock"):
+        encoders.load("ours/clock")
+
+
+def test_locked_revision_is_loaded_and_not_a_newer_one(hub_of_one, small_encoder, monkeypatch):
+    snapshot, asked = hub_of_one
+    lock.revision("models", "ours/clock", lambda: OLD)
+    encoders.load("ours/clock")
+    assert [what for what, *_ in asked] == ["download"] and snapshot(OLD).is_dir() and not snapshot(NEW).exists()
+    assert json.loads((snapshot(OLD) / "config.json").read_text())["model_type"] == "bert"
+
+
+def test_offline_an_unknown_id_is_told_at_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("HYBRIDKIT_LOCK", str(tmp_path / "lock.json"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(KitError, match="The model nobody/nothing could not be reached: .*give a folder"):
+        encoders.load("nobody/nothing")
+
+
+def test_pickled_weights_run_no_code(small_encoder, tmp_path):
+    """A model that has only pickled weights is read with weights_only=True: what a pickle would call is refused."""
+
+    class Evil:
+        def __reduce__(self):
+            return (print, ("the pickle ran",))
+
+    folder = tmp_path / "model"
+    shutil.copytree(small_encoder, folder)
+    held = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(held, folder / "pytorch_model.bin")
+    assert np.allclose(encoders.load(str(folder)).encode("clock"), encoders.load(str(small_encoder)).encode("clock"))
+    torch.save(held | {"evil": Evil()}, folder / "pytorch_model.bin")
+    with pytest.raises(KitError, match="cannot be loaded"):
+        encoders.load(str(folder))

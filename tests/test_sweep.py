@@ -2,18 +2,22 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
-from hybridkit import params, sweep
+from hybridkit import lock, params, sweep
 from hybridkit.errors import KitError
+from hybridkit.files import digests
 from hybridkit.params import Parameters, notebook_cell
 from hybridkit.runs import Run, finished_runs, read_manifest
 
@@ -56,10 +60,17 @@ def kit(tmp_path, monkeypatch):
     monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / "outputs"))
     monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("GATE", str(gate))
+    cached = tmp_path / "hub" / "models--ours--no-warm-up" / "snapshots" / ("0" * 40)
+    cached.mkdir(parents=True)
+    (cached / "config.json").write_text("{}")
+    (cached / "model.safetensors").write_text("never loaded")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HYBRIDKIT_LOCK", str(tmp_path / "lock.json"))
+    lock.revision("models", "ours/no-warm-up", lambda: "0" * 40)
     return gate
 
 
-SMALL = {"museum_exhibits": 100, "museum_evaluation_exhibits": 20, "encoder": "no-warm-up"}
+SMALL = {"museum_exhibits": 100, "museum_evaluation_exhibits": 20, "encoder": "ours/no-warm-up"}
 
 
 def small(mixture):
@@ -89,10 +100,10 @@ def wait_for(condition, seconds=60):
 def test_sweep_finishes_and_then_skips(kit, tmp_path):
     answer = subprocess.run(command("--mixtures", "mono,cross"), capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
-    assert "no-warm-up mono seed 0: finished in" in answer.stdout
+    assert "ours/no-warm-up mono seed 0: finished in" in answer.stdout
     found = dict(finished_runs("tiny"))
     assert [folder.parent.name for folder in found] == ["cross", "mono"]
-    folder = tmp_path / "outputs" / "tiny" / "no-warm-up" / "mono" / "seed-0"
+    folder = tmp_path / "outputs" / "tiny" / "ours--no-warm-up" / "mono" / "seed-0"
     manifest = read_manifest(folder)
     assert manifest["key"] == small("mono").key and manifest["parameters"]["mono"] == 1
     assert set(manifest["notebooks"]) == set(sweep.RUN_NOTEBOOKS)
@@ -129,7 +140,7 @@ def test_failed_run_is_told_and_the_others_go_on(kit, tmp_path):
     done = (staging / "02_sampling.ipynb").stat().st_mtime_ns
     (kit / "fail-cross").unlink()
     outcomes = sweep.sweep([small("cross")], lambda: sweep.local_executor(1), 1, quiet)
-    assert states(outcomes)["no-warm-up cross seed 0"] == "finished"
+    assert states(outcomes)["ours/no-warm-up cross seed 0"] == "finished"
     assert (small("cross").final / "02_sampling.ipynb").stat().st_mtime_ns == done
 
 
@@ -172,7 +183,7 @@ def test_interrupted_sweep_stops_at_once_and_goes_on(kit):
     assert not list(finished_runs()) and not small("cross").staging.exists()
     (kit / "hold-mono").unlink()
     outcomes = sweep.sweep([small("mono")], lambda: sweep.local_executor(1), 1, quiet)
-    assert states(outcomes)["no-warm-up mono seed 0"] == "finished"
+    assert states(outcomes)["ours/no-warm-up mono seed 0"] == "finished"
 
 
 def test_kill_while_finishing_loses_nothing(kit, monkeypatch):
@@ -272,6 +283,54 @@ def test_real_notebooks_in_a_sweep(tmp_path, monkeypatch):
     answer = subprocess.run(command_, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert len(list(finished_runs("tiny"))) == 3 and "BM25" in answer.stdout
+
+
+def killed(process):
+    """Kill a process and all below it, as a machine that goes down does."""
+    below = psutil.Process(process.pid).children(recursive=True)
+    for one in (process, *below):
+        with suppress(psutil.Error):
+            one.kill()
+    process.wait()
+
+
+@pytest.mark.slow
+def test_sweep_killed_three_times_ends_with_the_same_results(tmp_path, monkeypatch, small_encoder):
+    """Three runs with the kit's own notebooks, killed at random times; the times are shares of the undisturbed sweep."""
+    settings = [
+        "museum_exhibits=100",
+        "museum_evaluation_exhibits=20",
+        "steps=60",
+        "batch_size=16",
+        "checkpoint_every=5",
+    ]
+    settings += ['validation_data="museum"', "validate_every=10", f"encoder={small_encoder}"]
+    options = [part for setting in settings for part in ("--set", setting)]
+    command_ = [*CLI, "sweep", "--mixtures", "mono,hybrid-0.50,cross", "--jobs", "2", *options]
+    monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path / "cache"))
+
+    def results(place):
+        monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / place))
+        answer = subprocess.run(command_, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        found = {}
+        for folder, manifest in finished_runs("tiny"):
+            assert not (folder / "checkpoints").exists()
+            held = [*digests(folder / "model").items(), *digests(folder / "ranks", "*.parquet").items()]
+            found[manifest["parameters"]["mixture"]] = (*held, (folder / "metrics.json").read_text())
+        return found
+
+    results("warm")  # the cache is full from here on
+    started = time.monotonic()
+    whole = results("whole")
+    lasted = time.monotonic() - started
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / "killed"))
+    times = random.Random("kill a sweep")
+    for _ in range(3):
+        process = subprocess.Popen(command_, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(lasted * times.uniform(0.2, 0.6))
+        killed(process)
+    assert results("killed") == whole and len(whole) == 3
 
 
 def test_other_parameters_never_overwrite(kit):

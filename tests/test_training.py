@@ -1,29 +1,33 @@
 """Training: the losses, the trainer carrying out a plan, resuming, and every fault told."""
 
+import errno
 import json
 import os
+import resource
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from processes_worker import exact
 from safetensors.torch import load_file
 
-from hybridkit import encoders
+from hybridkit import checkpoints, encoders, training
 from hybridkit.corpora import museum
 from hybridkit.errors import KitError
 from hybridkit.evaluation import evaluate_model
 from hybridkit.params import Parameters
 from hybridkit.sampling import BatchPlan
+from hybridkit.streams import Stream
 from hybridkit.training import (
     EquationOneLoss,
     PlanTrainer,
     arguments,
     make_loss,
+    origin,
     render,
     slots,
     train,
-    usable_checkpoint,
 )
 
 SMALL = {"museum_exhibits": 100, "batch_size": 8, "steps": 12, "checkpoint_every": 4, "max_length": 24}
@@ -44,6 +48,12 @@ def settings(encoder, **changes):
 def run(data, folder, encoder, on_step=None, **changes):
     parameters = settings(encoder, **changes)
     return train(parameters, BatchPlan.from_parameters(parameters, [data]), folder, on_step)
+
+
+def usable(data, folder, encoder, **changes):
+    parameters = settings(encoder, **changes)
+    made_of = origin(parameters, BatchPlan.from_parameters(parameters, [data]))
+    return checkpoints.usable(folder / "checkpoints", made_of)
 
 
 def weights(folder):
@@ -91,7 +101,7 @@ def test_checkpoint_cut_short_is_left_out(data, tmp_path, small_encoder):
         run(data, tmp_path / "cut", small_encoder, on_step=stop_at(10))
     broken = tmp_path / "cut" / "checkpoints" / "checkpoint-8" / "optimizer.pt"
     broken.write_bytes(broken.read_bytes()[:100])
-    found, told = usable_checkpoint(tmp_path / "cut" / "checkpoints")
+    found, told = usable(data, tmp_path / "cut", small_encoder)
     assert found.name == "checkpoint-4" and "checkpoint-8 is cut short or altered" in told[0]
     record = run(data, tmp_path / "cut", small_encoder)
     assert record["resumed_from"] == "checkpoint-4" and record["left_out"] == told
@@ -103,7 +113,7 @@ def test_checkpoint_without_sound_checksums_is_left_out(data, tmp_path, small_en
         run(data, tmp_path / "cut", small_encoder, on_step=stop_at(10))
     (tmp_path / "cut" / "checkpoints" / "checkpoint-8" / "checksums.json").write_text("")
     (tmp_path / "cut" / "checkpoints" / "checkpoint-4" / "checksums.json").unlink()
-    found, told = usable_checkpoint(tmp_path / "cut" / "checkpoints")
+    found, told = usable(data, tmp_path / "cut", small_encoder)
     assert found is None and len(told) == 2
     assert run(data, tmp_path / "cut", small_encoder)["resumed_from"] is None
 
@@ -132,7 +142,7 @@ def test_diverged_training_is_told_and_leaves_no_model(data, tmp_path, small_enc
 
 def test_a_folder_of_ones_own_among_the_checkpoints_is_let_be(data, tmp_path, small_encoder):
     (tmp_path / "cut" / "checkpoints" / "checkpoint-old").mkdir(parents=True)
-    assert usable_checkpoint(tmp_path / "cut" / "checkpoints") == (None, [])
+    assert usable(data, tmp_path / "cut", small_encoder) == (None, [])
 
 
 def test_a_language_that_no_data_has_is_told(data, tmp_path, small_encoder):
@@ -147,7 +157,7 @@ def test_batches_merged_over_gpus_are_refused(data, tmp_path, small_encoder):
     trainer = PlanTrainer(
         model=model,
         args=arguments(parameters, tmp_path),
-        train_dataset=slots(parameters, plan),
+        train_dataset=slots(parameters, plan, 12),
         loss=make_loss(model, parameters),
     )
     assert [len(batch) for batch in trainer.get_batch_sampler(range(16), 8)] == [8, 8]
@@ -187,6 +197,7 @@ def test_same_seed_same_weights_other_seed_other_weights(data, tmp_path, small_e
         {"explicit_negatives": 0},
         {"explicit_negatives": 3},
         {"checkpoint_every": 0},
+        {"precision": "bfloat16", "cached_texts": 3, "gradient_checkpointing": True},
     ],
 )
 def test_every_setting_trains(data, tmp_path, small_encoder, changes):
@@ -197,7 +208,7 @@ def test_every_setting_trains(data, tmp_path, small_encoder, changes):
 def test_slots_hold_every_batch_of_the_plan(data, small_encoder):
     parameters = settings(small_encoder, gradient_accumulation=3, steps=2)
     plan = BatchPlan.from_parameters(parameters, [data])
-    dataset = slots(parameters, plan)
+    dataset = slots(parameters, plan, 6)
     assert len(dataset) == 2 * 3 * 8
     assert dataset[40:48]["query"] == render(plan, range(40, 48), "Query: ", "Passage: ")["query"]
 
@@ -300,15 +311,180 @@ def test_folder_without_model_and_missing_folder_are_told(tmp_path):
         encoders.load(str(tmp_path / "none"))
 
 
-def test_unknown_id_without_network_is_told(monkeypatch):
-    import huggingface_hub.constants
+def test_gradient_checkpointing_changes_no_result(data, tmp_path, small_encoder, monkeypatch):
+    base = encoders.base_encoder
+    monkeypatch.setattr(encoders, "base_encoder", lambda *arguments: exact(base(*arguments)))
+    enabled = []
+    monkeypatch.setattr(
+        "transformers.PreTrainedModel.gradient_checkpointing_enable",
+        lambda self, *a, enable=__import__("transformers").PreTrainedModel.gradient_checkpointing_enable, **k: (
+            enabled.append(self),
+            enable(self, *a, **k),
+        ),
+    )
+    for name, given in (("plain", False), ("saved", True)):
+        run(data, tmp_path / name, small_encoder, steps=4, gradient_checkpointing=given)
+    assert len(enabled) == 1
+    plain, saved = weights(tmp_path / "plain"), weights(tmp_path / "saved")
+    assert all(torch.allclose(plain[name], saved[name], 1e-9, 1e-12) for name in plain)
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(KitError, match="nobody/nothing cannot be loaded .*; give a folder"):
-        encoders.load("nobody/nothing")
+
+@pytest.mark.parametrize(
+    "schedule, expected",
+    [
+        ("linear", lambda done: 1 - done),
+        ("cosine", lambda done: 0.5 * (1 + np.cos(np.pi * done))),
+        ("constant", lambda done: 1.0),
+    ],
+)
+def test_schedule_of_the_rate(tmp_path, small_encoder, schedule, expected):
+    """A rise over 4 of 20 steps, then as named; the rate of a step is the one before it."""
+    parameters = settings(small_encoder, steps=20, warmup_fraction=0.2, schedule=schedule, learning_rate=0.5)
+    model = encoders.load(str(small_encoder))
+    trainer = PlanTrainer(model=model, args=arguments(parameters, tmp_path), loss=make_loss(model, parameters))
+    trainer.create_optimizer_and_scheduler(20)
+    rates = []
+    for _ in range(20):
+        rates.append(trainer.lr_scheduler.get_last_lr()[0] / 0.5)
+        trainer.optimizer.step()
+        trainer.lr_scheduler.step()
+    wanted = [step / 4 if step < 4 else expected((step - 4) / 16) for step in range(20)]
+    assert rates == pytest.approx(wanted)
 
 
-def test_several_processes_are_refused(data, tmp_path, monkeypatch, small_encoder):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(KitError, match="one process"):
-        run(data, tmp_path / "run", small_encoder)
+VALIDATED = {"validation_data": "museum", "validate_every": 2}
+
+
+def test_model_of_the_lowest_validation_loss_is_kept(data, tmp_path, small_encoder):
+    record = run(data, tmp_path / "run", small_encoder, learning_rate=2e-2, checkpoint_every=0, **VALIDATED)
+    found = dict(record["validation"])
+    assert list(found) == [2, 4, 6, 8, 10, 12] and found[record["kept_step"]] == min(found.values())
+    with pytest.raises(KeyboardInterrupt):
+        stop = stop_at(min(record["kept_step"] + 1, 12))
+        last = {"learning_rate": 2e-2, "checkpoint_every": record["kept_step"] if record["kept_step"] < 12 else 11}
+        run(data, tmp_path / "cut", small_encoder, on_step=stop, **VALIDATED, **last)
+    if record["kept_step"] < 12:
+        there = load_file(tmp_path / "cut" / "checkpoints" / f"checkpoint-{record['kept_step']}" / "model.safetensors")
+        assert same(there, weights(tmp_path / "run"))
+
+
+def test_validation_loss_is_that_of_mono_batches_without_dropout(data, tmp_path, small_encoder):
+    """Computed here once more, from the model that was kept, over the batches of the stream of validation."""
+    record = run(data, tmp_path / "run", small_encoder, steps=2, **VALIDATED)
+    parameters = settings(small_encoder, mono=1.0, cross=0.0, seed=Stream("validation").integer(2**32))
+    plan = BatchPlan.from_parameters(parameters, [data])
+    model = encoders.load(str(tmp_path / "run" / "model")).eval()
+    loss, found = make_loss(model, parameters), []
+    for batch in range(32):
+        columns = render(plan, range(batch * 8, batch * 8 + 8), "Query: ", "Passage: ")
+        with torch.no_grad():
+            found.append(loss([model.preprocess(texts) for texts in columns.values()], None).item())
+    assert record["validation"] == [[2, pytest.approx(np.mean(found), rel=1e-4)]]
+
+
+def test_training_stops_when_validation_gains_nothing(data, tmp_path, small_encoder):
+    """With steps too small to change a weight no validation is better than the first."""
+    hopeless = {"steps": 20, "learning_rate": 1e-30, "weight_decay": 0.0, "patience": 2, **VALIDATED}
+    record = run(data, tmp_path / "run", small_encoder, **hopeless)
+    assert record["steps"] == 6 and record["kept_step"] == 2 and len(record["validation"]) == 3
+
+
+def test_training_that_had_stopped_is_not_gone_on_with(data, tmp_path, small_encoder, monkeypatch):
+    """Killed after the last checkpoint and before the model was written: nothing is left to train."""
+    hopeless = {"steps": 20, "learning_rate": 1e-30, "weight_decay": 0.0, "patience": 2, "checkpoint_every": 6}
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(training, "_save_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        run(data, tmp_path / "run", small_encoder, **hopeless, **VALIDATED)
+    record = run(data, tmp_path / "run", small_encoder, **hopeless, **VALIDATED)
+    assert record["resumed_from"] == "checkpoint-6" and record["steps"] == 6 and record["kept_step"] == 2
+
+
+@pytest.mark.parametrize("changes", [{}, {"cached_texts": 3}, VALIDATED])
+def test_interrupted_run_with_dropout_ends_with_the_same_weights(data, tmp_path, small_encoder, changes):
+    """Of the random states too: the small encoder has dropout. Resumed from the checkpoint before the damaged one."""
+    whole = run(data, tmp_path / "whole", small_encoder, checkpoint_every=3, **changes)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "cut", small_encoder, on_step=stop_at(8), checkpoint_every=3, **changes)
+    (tmp_path / "cut" / "checkpoints" / "checkpoint-6" / "optimizer.pt").write_bytes(b"")
+    record = run(data, tmp_path / "cut", small_encoder, checkpoint_every=3, **changes)
+    assert record["resumed_from"] == "checkpoint-3" and record["kept_step"] == whole["kept_step"]
+    assert record["validation"] == whole["validation"]
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
+def test_validation_data_that_cannot_be_used_is_told(data, tmp_path, small_encoder):
+    with pytest.raises(KitError, match="validation_data museum cannot be used: batch_size is 601, but mono"):
+        training.validation_plan(settings(small_encoder, batch_size=601, **VALIDATED))
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"id": "a", "query": {"en": "a"}, "positive": {"en": "A"}}\n')
+    one = {"validation_data": str(pairs), "validate_every": 2, "batch_size": 1}
+    plan, _ = training.validation_plan(settings(small_encoder, **one))
+    assert plan.explicit_negatives == 0 and plan.languages == ["en"]
+    with pytest.raises(KitError, match="pairs.jsonl cannot be used: .*explicit negatives"):
+        training.validation_plan(settings(small_encoder, loss="equation-1", **one))
+
+
+@pytest.mark.parametrize(
+    "changes, advice",
+    [
+        ({"batch_size": 100}, "set cached_texts to 50 .it is 0., which gives the same loss"),
+        ({"cached_texts": 20, "batch_size": 100}, "set cached_texts to 10 .it is 20."),
+        ({"cached_texts": 1}, "set gradient_checkpointing to true, which gives the same results"),
+        ({"loss": "equation-1"}, "set gradient_checkpointing to true"),
+        ({"cached_texts": 1, "gradient_checkpointing": True}, "lower batch_size from 8 to 4, which makes it another"),
+        ({"batch_size": 1, "gradient_checkpointing": True}, "lower max_length from 24 to 12, which makes it another"),
+    ],
+)
+def test_memory_that_runs_out_is_told_with_what_to_lower(data, tmp_path, small_encoder, monkeypatch, changes, advice):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(PlanTrainer, "training_step", full)
+    with pytest.raises(KitError, match=f"memory of the GPU ran out in training: {advice}"):
+        run(data, tmp_path / "run", small_encoder, steps=2, **changes)
+
+
+def test_checkpoint_of_another_plan_is_left_out(data, tmp_path, small_encoder):
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "run", small_encoder, on_step=stop_at(6))
+    record = run(data, tmp_path / "run", small_encoder, seed=1)
+    told = "checkpoint-4 was made with another plan and another settings and was left out; training goes on from before it."
+    assert record["resumed_from"] is None and record["left_out"] == [told]
+    run(data, tmp_path / "clean", small_encoder, seed=1)
+    assert same(weights(tmp_path / "clean"), weights(tmp_path / "run"))
+
+
+def test_checkpoint_of_another_encoder_is_left_out(data, tmp_path, small_encoder):
+    own = tmp_path / "encoder"
+    shutil.copytree(small_encoder, own)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "run", own, on_step=stop_at(6))
+    (own / "config.json").write_text((own / "config.json").read_text().replace('"gelu"', '"relu"'))
+    record = run(data, tmp_path / "run", own)
+    assert record["resumed_from"] is None and "was made with another encoder and was left out" in record["left_out"][0]
+
+
+def test_disk_that_fills_up_is_told_and_the_checkpoint_before_stays(data, tmp_path, small_encoder, monkeypatch):
+    """Once by a real limit of the size of files, once by the error of a full disk."""
+    run(data, tmp_path / "whole", small_encoder)
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limited(step, steps):
+        if step == 5:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, unlimited[1]))
+
+    try:
+        with pytest.raises(KitError, match="reached at step 8 cannot be written to .*checkpoints .*free some space"):
+            run(data, tmp_path / "cut", small_encoder, on_step=limited)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "whatever the system says")
+
+    with monkeypatch.context() as disk, pytest.raises(KitError, match="step 8 .*No space left on device"):
+        disk.setattr(PlanTrainer, "_save_optimizer_and_scheduler", full)
+        run(data, tmp_path / "cut", small_encoder)
+    assert [p.name for p in (tmp_path / "cut" / "checkpoints").glob("checkpoint-*")] == ["checkpoint-4"]
+    record = run(data, tmp_path / "cut", small_encoder)
+    assert record["resumed_from"] == "checkpoint-4" and same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))

@@ -80,12 +80,15 @@ def _fetch(source: "Source", name: str, folder: Path) -> None:
 
 
 @contextmanager
-def told(name: str, what: str) -> Iterator[None]:
-    """Turn what the libraries raise while they fetch `what` of the source or model `name` into one KitError."""
+def told(name: str, what: str, by_hand: str = "") -> Iterator[None]:
+    """Turn what the libraries raise while they fetch `what` of the source or model `name` into one KitError.
+
+    `by_hand` says how to do without the network; by default, that the files can be put among the downloads.
+    """
     from huggingface_hub import errors
     from requests.exceptions import RequestException
 
-    by_hand = f"or put a copy of the files into {paths.downloads() / name}"
+    by_hand = by_hand or f"or put a copy of the files into {paths.downloads() / name}"
     try:
         yield
     except errors.GatedRepoError as fault:
