@@ -433,6 +433,12 @@ class TestNegatives:
         with pytest.raises(KitError, match="cannot be filled"):
             plan_of(data, explicit_negatives=1, missing_negatives="random", batch_size=11).step(0)
 
+    def test_the_last_passage_that_fits_is_found(self, tmp_path):
+        """All other passages as negatives: 50 draws hardly ever find them."""
+        data = some_pairs(tmp_path / "pairs", distinct(40), [(0, 0, [])])
+        batch = plan_of(data, explicit_negatives=39, missing_negatives="random", batch_size=1).step(0)
+        assert sorted(batch.negatives[0]) == list(range(1, 40))
+
     def test_a_negative_in_any_language(self, holes):
         """The table tells each language; in cross and multi batches both come, as often as they are there."""
         plan = plan_of(holes, explicit_negatives=1, missing_negatives="random", negative_language="any", batch_size=4)
