@@ -133,7 +133,8 @@ class Run:
     def save_plan(self, steps: int = 100) -> None:
         """Write what decides the plan, and the fingerprint of its first steps, to plan.yaml."""
         names = "seed mono cross multi languages batch_size steps gradient_accumulation dataset_temperature cross_pairs"
-        decided = {name: getattr(self.parameters, name) for name in [*names.split(), "explicit_negatives"]}
+        names = [*names.split(), "explicit_negatives", "missing_negatives", "negative_language", "max_rows"]
+        decided = {name: getattr(self.parameters, name) for name in names}
         steps = min(steps, self.parameters.steps)
         lines = [f"{name}: {json.dumps(value)}" for name, value in decided.items()]
         lines.append(f"data: {json.dumps({d.name: d.fingerprint for d in self.datasets})}")
