@@ -361,11 +361,12 @@ class TestReport:
 @pytest.fixture
 def trained(monkeypatch, tmp_path):
     """Parameters of runs in folders of their own, which note their training instead of training."""
-    from hybridkit import training as trainer
+    from hybridkit import encoders, launch
 
     monkeypatch.setenv("HYBRIDKIT_OUTPUTS", os.fspath(tmp_path / "outputs"))
     runs = []
-    monkeypatch.setattr(trainer, "train", lambda parameters, plan, folder, tell: runs.append(folder) or {})
+    monkeypatch.setattr(launch, "train", lambda run, *rest: runs.append(run.folder) or {})
+    monkeypatch.setattr(encoders, "folder", lambda name: name)
     return runs
 
 
@@ -424,7 +425,8 @@ class TestRuns:
         assert outcome.state == "failed" and "contamination_limit" in outcome.message
         allowed = values.model_copy(update={"contamination_limit": 1.0})
         calls = counted(monkeypatch)
-        assert sweep.prepare(allowed.model_dump(), {}).state == "finished" and not calls
+        outcome = sweep.prepare(allowed.model_dump(), {})
+        assert (outcome.state, outcome.message) == ("finished", "") and not calls
 
 
 class TestRealData:
