@@ -1,18 +1,31 @@
 """The contamination audit finds what was planted and nothing else."""
 
+import json
 import os
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hybridkit import sweep
+from hybridkit.corpora import afriqa, museum, similar, xquad_r
 from hybridkit.corpora import audit as module
-from hybridkit.corpora import museum, similar, xquad_r
 from hybridkit.corpora.audit import audit
 from hybridkit.corpora.benchmark import make_benchmark
 from hybridkit.corpora.pairs import make_pairs
-from hybridkit.errors import KitError
+from hybridkit.errors import KitError, KitWarning
+from hybridkit.params import Parameters
+from hybridkit.runs import Run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """A cache of these tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDKIT_CACHE", os.fspath(tmp_path_factory.mktemp("cache")))
+        yield
+
 
 PASSAGES = {
     "en": "The lighthouse keeper wrote every storm into a book with a green cover.",
@@ -103,6 +116,7 @@ class TestTexts:
         report = audit(training(tmp_path / "t", ["yes", "no"]), lighthouse(extra=["Yes", "maybe"]))
         assert (row(report, "en").exact_passages, row(report, "en").near_passages) == (1, 0)
 
+    @settings(max_examples=40)
     @given(
         st.lists(st.text("abé ", min_size=6, max_size=30).filter(str.strip), min_size=1, max_size=8),
         st.lists(st.text("abé ", min_size=6, max_size=30).filter(str.strip), min_size=1, max_size=8),
@@ -113,14 +127,17 @@ class TestTexts:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(similar, "BLOCK", block)
             found = row(audit(pairs, lighthouse(extra=checked), near=0.5), "en")
+            quick = row(audit(pairs, lighthouse(extra=checked), near=0.5, full=False), "en")
         trained = {normal(text) for text in [*trained, "Was anything found in the harbour?"]}
         passages = {*checked, PASSAGES["en"]}
         asked = QUESTIONS["en"]
         best = {text: max(jaccard_by_hand(text, other) for other in trained) for text in {*passages, asked}}
         exact = {text for text in passages if normal(text) in trained}
-        assert found.exact_passages == len(exact)
-        assert found.near_passages == sum(best[text] >= 0.5 for text in passages - exact)
-        assert found.highest == pytest.approx(max(1 if text in exact else best[text] for text in best))
+        highest = max(1 if text in exact else best[text] for text in best)
+        assert found.exact_passages == quick.exact_passages == len(exact)
+        assert found.near_passages == quick.near_passages == sum(best[text] >= 0.5 for text in passages - exact)
+        assert found.highest == pytest.approx(highest)
+        assert quick.highest == pytest.approx(highest if highest >= 0.5 else 0)
 
     @pytest.mark.parametrize("near", [0, -1, 1.5])
     def test_a_threshold_out_of_range(self, tmp_path, near):
@@ -135,6 +152,152 @@ def normal(text):
 def jaccard_by_hand(a, b):
     a, b = ({normal(text)[i : i + 5] for i in range(len(normal(text)) - 4)} for text in (a, b))
     return len(a & b) / len(a | b) if a | b else 0
+
+
+class TestSearch:
+    """The index finds what comparing all pairs finds, whatever the texts and the thresholds."""
+
+    @given(
+        st.lists(
+            st.lists(st.sampled_from(["mist", "fog", "rain", "wind", "sun"]), max_size=12), min_size=1, max_size=6
+        ),
+        st.lists(st.lists(st.sampled_from(["mist", "fog", "rain", "wind", "sun", "雨"]), max_size=12), max_size=12),
+        st.sampled_from([0.3, 0.6, 0.8, 1.0]),
+        st.integers(1, 4),
+        st.integers(0, 12),
+    )
+    def test_against_all_pairs(self, own, trained, near, block, sample):
+        own, trained = ([" ".join(words) or "-" for words in texts] for texts in (own, trained))
+        search = similar.MostSimilar(own, near, near, trained[:sample])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(similar, "BLOCK", block)
+            search.see(trained)
+        for number, text in enumerate(own):
+            likeness = [1 if text == other else jaccard_by_hand(text, other) for other in trained]
+            assert search.exact[number] == (text in trained)
+            if max(likeness, default=0) >= near:
+                assert search.best[number] == max(likeness)
+                assert likeness[trained.index(search.partner[number])] == max(likeness)
+            else:
+                assert search.best[number] < near
+
+    def test_more_characters_than_keys_can_tell_apart(self):
+        # 9,000 characters: keys of grams wrap around.
+        every = "".join(chr(0x4E00 + i) for i in range(9_000))
+        texts = [every[i : i + 60] for i in range(0, 9_000, 60)]
+        search = similar.MostSimilar(texts, 0.8, 0.8)
+        search.see([text[:-2] + "ab" for text in reversed(texts)] + [every[30:90]])
+        expected = jaccard_by_hand(texts[0], texts[0][:-2] + "ab")
+        assert expected > 0.8 and search.best.tolist() == [expected] * len(texts) and not search.exact.any()
+
+    def test_several_processes_find_the_same(self, tmp_path):
+        passages = [f"The {one} was drying on the pier at {hour}." for one in ("net", "sail") for hour in range(1, 13)]
+        passages[10:10] = [PASSAGES["en"].replace("green", "greyish"), QUESTIONS["en"], PASSAGES["en"].lower()]
+        pairs = training(tmp_path / "t", passages)
+        alone = audit(pairs, lighthouse(extra=["The net was drying on the pier at 13."]))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HYBRIDKIT_CACHE", os.fspath(tmp_path / "other"))
+            patch.setattr(module, "_TASK", 11)
+            patch.setattr(module, "_processors", lambda: 2)
+            patch.setattr(module, "_LONG", 0)
+            with pytest.warns(
+                KitWarning, match="Auditing 28 training texts in 'en' will take some 0 minutes on 2 proc"
+            ):
+                shared = audit(pairs, lighthouse(extra=["The net was drying on the pier at 13."]))
+        assert shared == alone and row(shared, "en").exact_passages == 1 and row(shared, "en").near_passages == 1
+
+
+class TestCache:
+    def test_the_same_texts_are_compared_once(self, tmp_path, monkeypatch):
+        pairs, calls = training(tmp_path / "t", [PASSAGES["en"]]), counted(monkeypatch)
+        first = audit(pairs, lighthouse())
+        assert sorted(calls) == ["de", "en", "th"]
+        assert audit(pairs, lighthouse()) == first and len(calls) == 3
+        audit(pairs, lighthouse(), near=0.7)
+        assert len(calls) == 6
+        audit(training(tmp_path / "u", [PASSAGES["de"]]), lighthouse())
+        assert len(calls) == 9
+        audit(pairs, lighthouse(extra=["One more."]))
+        assert len(calls) == 12
+
+    def test_an_interrupted_audit_goes_on_with_the_next_language(self, tmp_path, monkeypatch, own_cache):
+        pairs, calls = training(tmp_path / "t", [PASSAGES["en"]]), counted(monkeypatch, stop_at="en")
+        with pytest.raises(KeyboardInterrupt):
+            audit(pairs, lighthouse())
+        assert [path.name for path in own_cache.rglob("*.json") if "audits" in path.parts] == ["de.json"]
+        calls = counted(monkeypatch)
+        assert row(audit(pairs, lighthouse()), "en").exact_passages == 1
+        assert calls == ["en", "th"]
+
+    def test_a_damaged_file_is_made_again(self, tmp_path, own_cache):
+        pairs = training(tmp_path / "t", [PASSAGES["en"]])
+        first = audit(pairs, lighthouse())
+        for path in own_cache.rglob("en.json"):
+            path.write_text(path.read_text()[:-9])
+        assert audit(pairs, lighthouse()) == first
+
+
+def counted(monkeypatch, stop_at=""):
+    """The languages whose texts are compared from now on."""
+    calls, compare = [], _compare
+
+    def count(texts, pairs, code, *rest):
+        if code == stop_at:
+            raise KeyboardInterrupt
+        calls.append(code)
+        return compare(texts, pairs, code, *rest)
+
+    monkeypatch.setattr(module, "_most_similar", count)
+    return calls
+
+
+_compare = module._most_similar
+
+
+class TestLimit:
+    def report(self, tmp_path, passages, **changes):
+        extra = [f"The {ship} lay at anchor off the {coast} coast." for ship in SHIPS for coast in COASTS]
+        return audit(training(tmp_path / "t", passages, **changes), lighthouse(extra=extra)), extra
+
+    def test_the_share_of_each_kind_counts(self, tmp_path):
+        # All questions and a tenth of the passages: of both together it would be a small share.
+        report, _ = self.report(tmp_path, ["x"], queries=["y", QUESTIONS["en"]])
+        assert report.worst[0] == 1 and report.worst[2] == "questions"
+        with pytest.raises(KitError) as refusal:
+            report.refuse(0.05)
+        sentence = str(refusal.value)
+        assert (
+            "training (training data) holds 100.0 % of the questions in 'en' of the benchmark lighthouse (1 of 1"
+            in sentence
+        )
+        assert "contamination_limit is 0.05" in sentence and QUESTIONS["en"] in sentence and "\n" not in sentence
+
+    def test_exact_and_near_count_together_up_to_the_limit(self, tmp_path):
+        _, extra = self.report(tmp_path, ["x"])
+        report, _ = self.report(tmp_path, [extra[0], extra[30].replace("The", "A")])
+        english = row(report, "en")
+        assert (english.exact_passages, english.passages) == (1, len(extra) + 1) and english.near_passages >= 1
+        share = (1 + english.near_passages) / english.passages
+        assert report.worst[0] == share
+        report.refuse(share)
+        with pytest.raises(KitError, match="relevant passages in 'en'"):
+            report.refuse(np.nextafter(share, 0))
+        assert "of the relevant passages in 'en'" in report.note()
+
+    def test_nothing_shared_is_not_told(self, tmp_path):
+        report = audit(training(tmp_path / "t", ["A net was drying on the pier at noon."]), lighthouse())
+        report.refuse(0)
+        assert report.note() == ""
+
+    def test_shared_names_alone_are_told_and_not_refused(self, tmp_path):
+        names = {"de": frozenset({"Mira"})}
+        report = audit(training(tmp_path / "t", ["x"], names=names), lighthouse(names=names), full=False)
+        report.refuse(0)
+        assert report.note() == "training (training data) and the benchmark lighthouse share 1 names."
+
+
+SHIPS = ["Albatross", "Bittern", "Cormorant", "Dunlin", "Egret", "Fulmar", "Gannet", "Heron"]
+COASTS = ["northern", "southern", "eastern", "western", "rocky"]
 
 
 class TestNames:
@@ -195,7 +358,89 @@ class TestReport:
         assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {11}
 
 
+@pytest.fixture
+def trained(monkeypatch, tmp_path):
+    """Parameters of runs in folders of their own, which note their training instead of training."""
+    from hybridkit import encoders, launch
+
+    monkeypatch.setenv("HYBRIDKIT_OUTPUTS", os.fspath(tmp_path / "outputs"))
+    runs = []
+    monkeypatch.setattr(launch, "train", lambda run, *rest: runs.append(run.folder) or {})
+    monkeypatch.setattr(encoders, "folder", lambda name: name)
+    return runs
+
+
+def write_pairs(path, texts):
+    rows = [{"id": str(n), "query": {"en": q}, "positive": {"en": p}} for n, (q, p) in enumerate(texts)]
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    return str(path)
+
+
+class TestRuns:
+    SMALL = {
+        "museum_exhibits": 100,
+        "museum_evaluation_exhibits": 20,
+        "explicit_negatives": 0,
+        "mono": 1.0,
+        "cross": 0.0,
+        "batch_size": 2,
+    }
+
+    def test_training_on_the_test_set_is_refused(self, shared_data, own_cache, monkeypatch, tmp_path, trained):
+        monkeypatch.setenv("HYBRIDKIT_DOWNLOADS", os.fspath(shared_data))
+        benchmark = xquad_r.load(["en"])
+        asked = [benchmark.query_texts[i] for i in benchmark.gold_query]
+        answers = [benchmark.candidate_texts[i] for i in benchmark.gold_candidate]
+        path = write_pairs(tmp_path / "mine.jsonl", dict(zip(asked, answers, strict=True)).items())
+        parameters = Parameters(**self.SMALL, training_data=[path], benchmarks=["xquad-r"], languages=["en"])
+        run = Run(parameters)
+        with pytest.raises(
+            KitError, match=r"100.0 % of the (questions|relevant passages) in 'en' of the benchmark xquad-r"
+        ):
+            run.train()
+        assert not trained and "**Not clean**" in (run.folder / "audit.md").read_text()
+        Run(parameters.model_copy(update={"contamination_limit": 1.0})).audits()[0].refuse(1.0)
+
+    def test_a_clean_run_keeps_its_report_and_says_nothing(self, trained, recwarn):
+        run = Run(Parameters(**self.SMALL))
+        run.train()
+        assert trained == [run.folder] and not [one for one in recwarn if one.category is KitWarning]
+        assert "Clean: no exact or near duplicate" in (run.folder / "audit.md").read_text()
+        kept = json.loads((run.folder / "audit.json").read_text())
+        assert kept["limit"] == 0.05 and len(kept["audits"][0]["rows"]) == 11
+
+    def test_a_little_is_told_in_a_sentence(self, trained, tmp_path):
+        museum_text = museum.benchmark(20, languages=("en",)).query_texts[0]
+        path = write_pairs(tmp_path / "mine.jsonl", [(museum_text, "Quite another answer."), ("And what else?", "No.")])
+        run = Run(Parameters(**self.SMALL, training_data=[path], languages=["en"]))
+        with pytest.warns(KitWarning, match=r"0.8 % of the questions in 'en'.*\(1 of 120.*audit.md"):
+            run.train()
+        assert trained
+
+    def test_a_sweep_does_it_once_before_the_runs(self, trained, tmp_path, monkeypatch):
+        text = museum.benchmark(20, languages=("en",))
+        path = write_pairs(tmp_path / "mine.jsonl", zip(text.query_texts, text.candidate_texts, strict=True))
+        values = Parameters(**self.SMALL, training_data=[path], languages=["en"], encoder="none")
+        outcome = sweep.prepare(values.model_dump(), {})
+        assert outcome.state == "failed" and "contamination_limit" in outcome.message
+        allowed = values.model_copy(update={"contamination_limit": 1.0})
+        calls = counted(monkeypatch)
+        outcome = sweep.prepare(allowed.model_dump(), {})
+        assert (outcome.state, outcome.message) == ("finished", "") and not calls
+
+
 class TestRealData:
+    def test_afriqa_is_within_the_limit(self, shared_data, own_cache, monkeypatch):
+        monkeypatch.setenv("HYBRIDKIT_DOWNLOADS", os.fspath(shared_data))
+        report = audit(afriqa.training_pairs(), afriqa.benchmark(), full=False)
+        english = row(report, "en")
+        assert (english.questions, english.exact_questions, english.near_questions) == (2706, 6, 7)
+        assert (english.passages, english.exact_passages, english.near_passages) == (2568, 19, 33)
+        assert row(report, "sw").training == 0  # a language that training lacks
+        assert 0.02 < report.worst[0] < 0.05
+        report.refuse(0.05)
+        assert report.note()
+
     def test_the_museum_splits_share_no_name_and_no_text(self, own_cache):
         report = audit(museum.training_pairs(200), museum.benchmark(30))
         assert len(report.rows) == 11
