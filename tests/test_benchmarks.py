@@ -548,6 +548,15 @@ class TestColumns:
             row = data.draw(st.integers(-len(array), len(array) - 1))
             assert ranges[row] == array[row] and ranges[np.array([row])].tolist() == [array[row]]
 
+    def test_the_digest_is_of_the_rows_alone(self, tmp_path):
+        def digest(ids, texts):
+            return large.write(tmp_path / "any.arrow", [(ids, texts)])
+
+        ids, texts = pa.array(["0", "1"], pa.large_string()), pa.array(["ab", "c"], pa.large_string())
+        more = pa.array(["x", "ab", "c", "y"], pa.large_string()).slice(1, 2)
+        assert digest(ids, texts) == digest(ids, more)
+        assert len({digest(ids, pa.array(rows)) for rows in (["ab", "c"], ["a", "bc"], ["abc", ""])}) == 3
+
     def test_rows_that_are_not_there(self, tmp_path):
         large.write(tmp_path / "a.arrow", [(pa.array(["1"]), pa.array(["one"]))])
         stored = large.StoredStrings([tmp_path / "a.arrow"], "text")
