@@ -321,6 +321,20 @@ def evaluate(
 
 
 @main.command()
+@click.option("--model", required=True, help="A sentence-transformers model: a folder or an id.")
+@click.option("--benchmark", required=True, help="As of `evaluate`.")
+@click.option("--language", default="en", show_default=True, help="That of the questions and of the candidates.")
+def mteb(model, benchmark, language) -> None:
+    """Compute one monolingual number here and by MTEB (pip install "hybridkit[mteb]"), as a cross-check."""
+    from hybridkit import mteb_adapter
+    from hybridkit.corpora import catalogue
+    from hybridkit.params import Parameters
+
+    found = mteb_adapter.check(model, catalogue.benchmark(benchmark, Parameters()), language)
+    click.echo(f"nDCG@10 within {language}: {found['hybridkit']:.5f} here, {found['mteb']:.5f} by MTEB")
+
+
+@main.command()
 @click.argument("run", type=_FOLDER)
 @click.option("--trec", "folder", type=_FOLDER, required=True, help="A new folder for run and qrels files.")
 @click.option("--top", default=100, show_default=True, help="Length of the lists.")
