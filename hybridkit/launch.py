@@ -134,7 +134,8 @@ def main(file: str, told: str, launcher: str) -> None:
 
     threading.Thread(target=_end_with, args=[int(launcher)], daemon=True).start()
     try:
-        Run(params.load([Path(file)])).train()
+        run = Run(params.load([Path(file)]))
+        train(run, run.telling())
     except Exception as fault:
         what = {"told": isinstance(fault, KitError), "message": in_a_line(fault), "time": time.time()}
         write_text(Path(told) / f"{processes.rank()}.json", json.dumps(what))
