@@ -102,8 +102,9 @@ def _follow(started: subprocess.Popen, progress: Path, on_step: Callable[[int, i
         time.sleep(0.2)
         with suppress(FileNotFoundError, ValueError, KeyError):
             told = json.loads(progress.read_text())
-            for last in range(last + 1, told["step"] + 1):
-                on_step(last, told["steps"])
+            for step in range(last + 1, told["step"] + 1):
+                on_step(step, told["steps"])
+            last = max(last, told["step"])
     return last
 
 
