@@ -10,6 +10,8 @@ from hybridkit.errors import KitError
 _SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin"}
 #: Other formats of the same weights, which nothing here reads.
 _OTHER_FORMATS = ("onnx/", "openvino/")
+#: How long the hub may take to answer.
+_SECONDS = 10
 _BY_HAND = "or give a folder with a copy of the model instead of its id"
 
 
@@ -31,7 +33,7 @@ def revision(name: str) -> str:
     def newest() -> str:
         try:
             with told(repo, f"The model {repo}", _BY_HAND):
-                return HfApi().repo_info(repo, timeout=10).sha
+                return HfApi().repo_info(repo, timeout=_SECONDS).sha
         except KitError:
             if cached := _cached(repo, "main"):
                 return cached.name  # the folder of a commit is called by it
@@ -81,7 +83,8 @@ def _download(repo: str, commit: str) -> Path:
     from huggingface_hub import HfApi, snapshot_download
 
     with told(repo, f"The model {repo}", _BY_HAND):
-        names = _wanted(HfApi().list_repo_files(repo, revision=commit))
+        about = HfApi().repo_info(repo, revision=commit, timeout=_SECONDS)
+        names = _wanted([file.rfilename for file in about.siblings])
         return Path(snapshot_download(repo, revision=commit, allow_patterns=names))
 
 

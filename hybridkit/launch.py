@@ -102,8 +102,9 @@ def _follow(started: subprocess.Popen, progress: Path, on_step: Callable[[int, i
         time.sleep(0.2)
         with suppress(FileNotFoundError, ValueError, KeyError):
             told = json.loads(progress.read_text())
-            for last in range(last + 1, told["step"] + 1):
-                on_step(last, told["steps"])
+            for step in range(last + 1, told["step"] + 1):
+                on_step(step, told["steps"])
+            last = max(last, told["step"])
     return last
 
 
@@ -134,7 +135,8 @@ def main(file: str, told: str, launcher: str) -> None:
 
     threading.Thread(target=_end_with, args=[int(launcher)], daemon=True).start()
     try:
-        Run(params.load([Path(file)])).train()
+        run = Run(params.load([Path(file)]))
+        train(run, run.telling())
     except Exception as fault:
         what = {"told": isinstance(fault, KitError), "message": in_a_line(fault), "time": time.time()}
         write_text(Path(told) / f"{processes.rank()}.json", json.dumps(what))

@@ -11,7 +11,7 @@ import platform
 import shutil
 import subprocess
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -169,9 +169,14 @@ class Run:
 
         In as many processes as `launch.chosen` says.
         """
-        from hybridkit.launch import train
+        from hybridkit import launch, processes
 
-        self.audit()  # what is wrong with the benchmarks is told before the training too, and not after it
+        if processes.rank() == 0:
+            self.audit()  # what is wrong with the benchmarks is told before the training too, and not after it
+        return launch.train(self, self.telling(on_step))
+
+    def telling(self, on_step=None) -> Callable[[int, int], None]:
+        """A function to call after every step: it keeps for `hybridkit status` how far training is, and calls `on_step`."""
 
         def tell(step: int, steps: int) -> None:
             if step % 20 == 0 or step == steps:
@@ -180,7 +185,7 @@ class Run:
             if on_step:
                 on_step(step, steps)
 
-        return train(self, tell)
+        return tell
 
     def gold_ranks(self, benchmark: str):
         """The gold ranks of the run's model on one of its benchmarks: read, or computed and kept."""

@@ -26,8 +26,8 @@ def validation_plan(parameters: Parameters) -> tuple[BatchPlan, int] | None:
     languages = [code for code in parameters.languages if code in data.languages] or list(data.languages)
     change = {"mono": 1.0, "cross": 0.0, "multi": 0.0, "languages": languages, "training_data": [name]}
     change["seed"] = Stream("validation").integer(2**32)
-    if not len(data.negatives) and parameters.loss == "in-batch":
-        change["explicit_negatives"] = 0  # as many wrong passages as the batch has
+    if not len(data.negatives) and parameters.missing_negatives == "leave-out" and parameters.loss == "in-batch":
+        change["explicit_negatives"] = 0  # the other passages of the batch alone
     try:
         return BatchPlan.from_parameters(parameters.model_copy(update=change), [data]), BATCHES
     except KitError as fault:

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -143,19 +144,14 @@ def hub_of_one(tmp_path, monkeypatch, small_encoder):
         shutil.copytree(small_encoder, snapshot(revision), ignore=shutil.ignore_patterns("*.bin"))
         return str(snapshot(revision))
 
-    class Answer:
-        sha = NEW
+    there = [*(path.name for path in small_encoder.iterdir()), "pytorch_model.bin", "onnx/model.onnx", "code.py"]
+    there += ["onnx/config.json", "openvino/openvino_model.bin", "2_Dense/pytorch_model.bin", "2_Dense/config.json"]
 
-    def newest(self, name, timeout):
-        asked.append(("newest", name, timeout))
-        return Answer
+    def about(self, name, timeout, revision=NEW):
+        asked.append(("about", revision, timeout))
+        return SimpleNamespace(sha=revision, siblings=[SimpleNamespace(rfilename=file) for file in there])
 
-    def files(self, name, revision):
-        return [*(p.name for p in small_encoder.iterdir()), "pytorch_model.bin", "onnx/model.onnx", "onnx/config.json",
-                "code.py", "openvino/openvino_model.bin", "2_Dense/pytorch_model.bin", "2_Dense/config.json"]  # fmt: skip
-
-    monkeypatch.setattr("huggingface_hub.HfApi.repo_info", newest)
-    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", files)
+    monkeypatch.setattr("huggingface_hub.HfApi.repo_info", about)
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     hub._checked.cache_clear()
     yield snapshot, asked
@@ -169,7 +165,6 @@ def no_hub(monkeypatch):
         raise httpx2.ConnectError("no route to host")
 
     monkeypatch.setattr("huggingface_hub.HfApi.repo_info", unreachable)
-    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", unreachable)
 
 
 def test_id_is_locked_at_its_newest_revision_and_asked_for_once(hub_of_one, monkeypatch, small_encoder):
@@ -178,12 +173,12 @@ def test_id_is_locked_at_its_newest_revision_and_asked_for_once(hub_of_one, monk
     vectors = encoders.load("ours/clock").encode("The clock")
     assert np.array_equal(vectors, encoders.load(str(small_encoder)).encode("The clock"))
     wanted = sorted([*(p.name for p in small_encoder.iterdir()), "2_Dense/config.json", "2_Dense/pytorch_model.bin"])
-    assert asked == [("newest", "ours/clock", 10), ("download", NEW, wanted)]
+    assert asked == [("about", NEW, 10), ("about", NEW, 10), ("download", NEW, wanted)]
     held = lock.read()["models"]["ours/clock"]
     assert held["revision"] == NEW and held["files"]["model.safetensors"]["sha256"] == digest(small_encoder)
     no_hub(monkeypatch)
     hub._checked.cache_clear()
-    assert encoders.content_key("ours/clock") == NEW and encoders.load("ours/clock") and len(asked) == 2
+    assert encoders.content_key("ours/clock") == NEW and encoders.load("ours/clock") and len(asked) == 3
 
 
 def test_without_network_the_cached_commit_is_locked(hub_of_one, monkeypatch, small_encoder):
@@ -214,7 +209,8 @@ def test_locked_revision_is_loaded_and_not_a_newer_one(hub_of_one, small_encoder
     snapshot, asked = hub_of_one
     lock.revision("models", "ours/clock", lambda: OLD)
     encoders.load("ours/clock")
-    assert [what for what, *_ in asked] == ["download"] and snapshot(OLD).is_dir() and not snapshot(NEW).exists()
+    assert [what for what, *_ in asked] == ["about", "download"] and asked[0][1] == OLD
+    assert snapshot(OLD).is_dir() and not snapshot(NEW).exists()
     assert json.loads((snapshot(OLD) / "config.json").read_text())["model_type"] == "bert"
 
 

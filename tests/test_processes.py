@@ -5,16 +5,18 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import processes_worker
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from hybridkit import launch, processes
 from hybridkit.errors import KitError, KitWarning
-from hybridkit.params import Parameters
+from hybridkit.params import Parameters, to_yaml
 from hybridkit.runs import Run
 
 HERE = Path(__file__).parent
@@ -157,6 +159,26 @@ def test_what_went_wrong_in_the_processes_is_one_sentence(small_run):
     with pytest.raises(KitError, match="^Training diverged: the loss is nan at step [0-9]+; lower learning_rate"):
         run.train()
     assert not (run.folder / "model").exists()
+
+
+@pytest.mark.slow
+def test_processes_end_when_their_launcher_is_killed(small_run, tmp_path):
+    """Else they would train on, unseen, beside the next try."""
+    run = small_run(steps=5000)
+    (tmp_path / "params.yaml").write_text(to_yaml(run.parameters))
+    code = "import sys; from pathlib import Path; from hybridkit import params; from hybridkit.runs import Run; "
+    code += "Run(params.load([Path(sys.argv[1])])).train()"
+    launcher = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "params.yaml")])
+    progress = run.staging / "progress.json"
+    for _ in range(600):
+        if progress.exists() and "step" in progress.read_text():
+            break
+        time.sleep(0.2)
+    below = psutil.Process(launcher.pid).children(recursive=True)
+    assert len(below) == 3  # torchrun and its two
+    launcher.kill()
+    launcher.wait()
+    assert not psutil.wait_procs(below, timeout=60)[1]
 
 
 def test_first_fault_is_that_of_the_process_that_knew(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from processes_worker import exact
 from safetensors.torch import load_file
+from transformers import PreTrainedModel
 
 from hybridkit import checkpoints, encoders, training
 from hybridkit.corpora import museum
@@ -314,14 +315,13 @@ def test_folder_without_model_and_missing_folder_are_told(tmp_path):
 def test_gradient_checkpointing_changes_no_result(data, tmp_path, small_encoder, monkeypatch):
     base = encoders.base_encoder
     monkeypatch.setattr(encoders, "base_encoder", lambda *arguments: exact(base(*arguments)))
-    enabled = []
-    monkeypatch.setattr(
-        "transformers.PreTrainedModel.gradient_checkpointing_enable",
-        lambda self, *a, enable=__import__("transformers").PreTrainedModel.gradient_checkpointing_enable, **k: (
-            enabled.append(self),
-            enable(self, *a, **k),
-        ),
-    )
+    enabled, enable = [], PreTrainedModel.gradient_checkpointing_enable
+
+    def noted(self, *arguments, **named):
+        enabled.append(self)
+        enable(self, *arguments, **named)
+
+    monkeypatch.setattr(PreTrainedModel, "gradient_checkpointing_enable", noted)
     for name, given in (("plain", False), ("saved", True)):
         run(data, tmp_path / name, small_encoder, steps=4, gradient_checkpointing=given)
     assert len(enabled) == 1
