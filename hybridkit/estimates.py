@@ -127,8 +127,11 @@ def _read(folder: Path, manifest: dict) -> tuple[ReadRun, str, dict[Meaning, Est
     plain = parameters.model_dump()
     obstacles = comparable.training_obstacles(plain)
     benchmarks, estimates = {}, {}
-    for name in [name for name in published.benchmarks() if name in manifest["benchmarks"]]:
-        gold = GoldRanks.open(folder / "ranks" / name)
+    for place in manifest["benchmarks"]:
+        name = place.partition(":")[0]  # "miracl:sw+te" is a part of miracl
+        if name not in published.benchmarks():
+            continue
+        gold = GoldRanks.open(folder / "ranks" / place)
         benchmarks[name] = tuple(comparable.benchmark_obstacles(name, gold))
         if not obstacles and not benchmarks[name]:
             estimates |= estimates_of(gold, name, comparable.ENCODERS[parameters.encoder], comparable.mixture_of(plain))
