@@ -10,6 +10,7 @@ import numpy as np
 
 from hybridkit import published
 from hybridkit.languages import TRAINED
+from hybridkit.params import Parameters
 from hybridkit.ranks import GoldRanks
 from hybridkit.runs import encoder_label
 
@@ -73,6 +74,9 @@ def training_obstacles(parameters: Mapping) -> list[str]:
     for name, stated in STATED.items():
         if _plain(parameters[name]) != stated:
             found.append(f"{name} is {_plain(parameters[name])!r}, in the paper {stated!r}.")
+    usual = Parameters().contamination_limit
+    if parameters["contamination_limit"] > usual:
+        found.append(f"contamination_limit is {parameters['contamination_limit']}, and above {usual} it may know answers.")
     if parameters["steps"] < LEAST_STEPS:
         found.append(f"It was trained for {parameters['steps']:,} steps; below {LEAST_STEPS:,} it was cut short.")
     return found

@@ -202,6 +202,7 @@ def test_seeds_widen_what_counts_as_reproduced(tmp_path):
         ({"steps": 500}, "trained for 500 steps"),
         ({"languages": ["en", "de"]}, "languages is ['de', 'en']"),
         ({"query_prefix": ""}, "query_prefix is '', in the paper 'Query:'"),
+        ({"contamination_limit": 0.5}, "contamination_limit is 0.5"),
         ({"max_rows": 1000}, "max_rows is 1000, in the paper 0"),
         ({"explicit_negatives": 4}, "explicit_negatives is 4, in the paper 1"),
         ({"dataset_temperature": 2.0}, "dataset_temperature is 2.0, in the paper 1.0"),
@@ -610,6 +611,9 @@ def test_template_is_what_cells_reads(tmp_path):
         (lambda c: c["cells"][1].update(metric="F1"), "cell 2: the paper prints no figure of"),
         (lambda c: c["cells"][2].pop("encoder"), "must hold encoder"),
         (lambda c: c["cells"].append(c["cells"][0]), "is given twice"),
+        (lambda c: c["cells"][1].update(metric=["mAP"]), "cell 2: the paper prints no figure of"),
+        (lambda c: c["cells"][3].update(value=float("nan")), "cell 4: the value of"),
+        (lambda c: c.update(cells=3), "holds no cells"),
         (lambda c: c.pop("cells"), "holds no cells"),
     ],
 )
