@@ -76,7 +76,9 @@ def training_obstacles(parameters: Mapping) -> list[str]:
             found.append(f"{name} is {_plain(parameters[name])!r}, in the paper {stated!r}.")
     usual = Parameters().contamination_limit
     if parameters["contamination_limit"] > usual:
-        found.append(f"contamination_limit is {parameters['contamination_limit']}, and above {usual} it may know answers.")
+        found.append(
+            f"contamination_limit is {parameters['contamination_limit']}, and above {usual} it may know answers."
+        )
     if parameters["steps"] < LEAST_STEPS:
         found.append(f"It was trained for {parameters['steps']:,} steps; below {LEAST_STEPS:,} it was cut short.")
     return found

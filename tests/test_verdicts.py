@@ -467,6 +467,16 @@ def test_claims_with_a_clear_lead_hold_and_turned_ones_do_not(tmp_path):
         assert part.interval[0] < part.lead < part.interval[1] and part.interval[0] > 0
 
 
+def test_all_comparisons_are_adjusted_together(tmp_path):
+    from scipy.stats import false_discovery_control
+
+    shares = {"hybrid-0.50": 0.75, "mono": 0.79, "cross": 0.65}
+    found = claims.judge(experiment_of(tmp_path, shares, {"hybrid-0.50": 0.32, "mono": 0.3, "cross": 0.4}))
+    tested = [part for one in found for part in one.tested]
+    assert len(tested) == 8 and len({part.p for part in tested}) > 3
+    assert [part.adjusted for part in tested] == pytest.approx(false_discovery_control([part.p for part in tested]))
+
+
 def test_a_lead_that_may_be_chance_does_not_make_a_claim_hold(tmp_path):
     """Two questions of sixty are no proof: "better than" is not shown, "at least as good as" is not refuted."""
     shares = {"hybrid-0.50": 0.75, "mono": 0.79, "cross": 0.76}
