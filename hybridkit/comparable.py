@@ -10,6 +10,7 @@ import numpy as np
 
 from hybridkit import published
 from hybridkit.languages import TRAINED
+from hybridkit.params import Parameters
 from hybridkit.ranks import GoldRanks
 from hybridkit.runs import encoder_label
 
@@ -73,6 +74,11 @@ def training_obstacles(parameters: Mapping) -> list[str]:
     for name, stated in STATED.items():
         if _plain(parameters[name]) != stated:
             found.append(f"{name} is {_plain(parameters[name])!r}, in the paper {stated!r}.")
+    usual = Parameters().contamination_limit
+    if parameters["contamination_limit"] > usual:
+        found.append(
+            f"contamination_limit is {parameters['contamination_limit']}, and above {usual} it may know answers."
+        )
     if parameters["steps"] < LEAST_STEPS:
         found.append(f"It was trained for {parameters['steps']:,} steps; below {LEAST_STEPS:,} it was cut short.")
     return found
@@ -107,19 +113,13 @@ def benchmark_obstacles(name: str, gold: GoldRanks) -> list[str]:
     codes, counts = np.unique(gold.query_languages, return_counts=True)
     queries = dict(zip(codes.tolist(), counts.tolist(), strict=True))
     candidates = dict(zip(gold.pools, gold.pool_sizes.tolist(), strict=True))
-    expected = (("queries", queries), ("candidates", candidates))
-    found = [told for what, there in expected for told in _differences(name, what, there, known.get(what, {}))]
-    least = known.get("least_candidates", 0)
-    short = [code for code in known["queries"] if candidates.get(code, 0) < least]
-    if short:
-        found.append(
-            f"{name} has fewer than {least:,} candidates in {' '.join(short)}: not the whole corpus, so every rank is "
-            "too good."
-        )
-    return found
+    there = {"queries": queries, "candidates": candidates}
+    return [sentence for what in there for sentence in _differences(name, what, there[what], known[what])]
 
 
 def _differences(name: str, what: str, there: Mapping[str, int], expected: Mapping[str, int]) -> Iterator[str]:
-    for code, count in expected.items():
-        if there.get(code, 0) != count:
-            yield f"{name} has {there.get(code, 0):,} {what} in {code}, the published one {count:,}."
+    """One sentence, if the numbers in some languages are not the expected ones."""
+    other = [code for code, count in expected.items() if there.get(code, 0) != count]
+    if other:
+        first = f"{there.get(other[0], 0):,} in {other[0]}, and not {expected[other[0]]:,}"
+        yield f"{name} has other numbers of {what} than the published one in {' '.join(other)}: {first}."

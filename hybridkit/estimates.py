@@ -127,8 +127,11 @@ def _read(folder: Path, manifest: dict) -> tuple[ReadRun, str, dict[Meaning, Est
     plain = parameters.model_dump()
     obstacles = comparable.training_obstacles(plain)
     benchmarks, estimates = {}, {}
-    for name in [name for name in published.benchmarks() if name in manifest["benchmarks"]]:
-        gold = GoldRanks.open(folder / "ranks" / name)
+    for place in manifest["benchmarks"]:
+        name = place.partition(":")[0]  # "miracl:sw+te" is a part of miracl
+        if name not in published.benchmarks():
+            continue
+        gold = GoldRanks.open(folder / "ranks" / place)
         benchmarks[name] = tuple(comparable.benchmark_obstacles(name, gold))
         if not obstacles and not benchmarks[name]:
             estimates |= estimates_of(gold, name, comparable.ENCODERS[parameters.encoder], comparable.mixture_of(plain))
@@ -199,8 +202,7 @@ def cells_of_file(path: Path) -> Experiment:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        cells = content["cells"]
-        name = content["name"]
+        name, cells = content["name"], list(content["cells"])
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise KitError(
             f"{path} holds no cells ({type(fault).__name__}: {fault}); `hybridkit verdict --template FILE` writes a "
@@ -220,18 +222,15 @@ def _given(path: Path, place: int, given: object) -> tuple[Meaning, float]:
     fields = list(Meaning.__dataclass_fields__)
     if not isinstance(given, dict) or set(given) != {*fields, "value"}:
         raise KitError(f"{path}, cell {place}: {given!r} must hold {', '.join(fields)} and value, and nothing else.")
-    meaning = Meaning(**{name: given[name] for name in fields})
+    meaning = Meaning(**{name: str(given[name]) for name in fields})
     if meaning not in published.by_meaning():
         raise KitError(
             f"{path}, cell {place}: the paper prints no figure of {meaning}; see --template for those it does."
         )
-    if (
-        isinstance(given["value"], bool)
-        or not isinstance(given["value"], (int, float))
-        or not np.isfinite(given["value"])
-    ):
-        raise KitError(f"{path}, cell {place}: the value of {meaning} is {given['value']!r}; give a number.")
-    return meaning, float(given["value"])
+    value = given["value"]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+        raise KitError(f"{path}, cell {place}: the value of {meaning} is {value!r}; give a number.")
+    return meaning, float(value)
 
 
 def write_cells(path: Path) -> None:

@@ -73,13 +73,16 @@ def figures(
 def _ranked(gold: GoldRanks, languages: Sequence[str], setting: str) -> tuple[metrics.RankedGolds, int]:
     """The golds of a setting, numbered by query x pools + pool, and that number of pools."""
     part = chosen(gold, languages)
-    pools = len(gold.pools)
+    query, own, pools = gold.gold_query[part.golds], gold.pool_index[part.golds], len(gold.pools)
     if setting == "multilingual":
-        return metrics.rank_golds(gold.ranks(part.pools)[part.golds], gold.gold_query[part.golds]), 1
-    query, own = gold.gold_query[part.golds], gold.pool_index[part.golds]
-    same = gold.query_languages[query] == np.array(gold.pools)[own]
-    mine = same if setting == "monolingual" else ~same
-    return metrics.rank_golds(gold.own_ranks()[part.golds][mine], query[mine] * pools + own[mine]), pools
+        ranks, number, pools = gold.ranks(part.pools)[part.golds], query, 1
+        mine = np.ones(len(query), bool)
+    else:
+        same = gold.query_languages[query] == np.array(gold.pools)[own]
+        ranks, number = gold.own_ranks()[part.golds], query * pools + own
+        mine = same if setting == "monolingual" else ~same
+    mine = mine & ~np.isnan(ranks)  # golds that are not ranked in this pool
+    return metrics.rank_golds(ranks[mine], number[mine]), pools
 
 
 def _values(metric: str, golds: metrics.RankedGolds) -> tuple[np.ndarray, np.ndarray]:

@@ -70,7 +70,7 @@ def captions() -> dict[int, str]:
 
 def contents(benchmark: str) -> dict:
     """How a benchmark of the paper is known again: by a `fingerprint`, or by its numbers of `queries` and `candidates`
-    in each language (`least_candidates`: in any language)."""
+    in each language."""
     return _content()["benchmarks"][benchmark]
 
 

@@ -26,7 +26,7 @@ from hybridkit import (
 from hybridkit.cli import main
 from hybridkit.corpora import museum
 from hybridkit.errors import KitError, KitWarning
-from hybridkit.params import Parameters
+from hybridkit.params import Parameters, for_run
 from hybridkit.published import Meaning
 from hybridkit.ranks import GoldRanks, gold_ranks
 
@@ -202,6 +202,7 @@ def test_seeds_widen_what_counts_as_reproduced(tmp_path):
         ({"steps": 500}, "trained for 500 steps"),
         ({"languages": ["en", "de"]}, "languages is ['de', 'en']"),
         ({"query_prefix": ""}, "query_prefix is '', in the paper 'Query:'"),
+        ({"contamination_limit": 0.5}, "contamination_limit is 0.5"),
         ({"max_rows": 1000}, "max_rows is 1000, in the paper 0"),
         ({"explicit_negatives": 4}, "explicit_negatives is 4, in the paper 1"),
         ({"dataset_temperature": 2.0}, "dataset_temperature is 2.0, in the paper 1.0"),
@@ -241,12 +242,77 @@ def test_benchmarks_are_known_by_their_counts():
     assert sum(mlqa["queries"].values()) == 4_199 and sum(mlqa["candidates"].values()) == 20_534
     assert comparable.benchmark_obstacles("mlqa-r", sized("mlqa-r", mlqa["queries"], mlqa["candidates"])) == []
     fewer = sized("mlqa-r", mlqa["queries"] | {"de": 511}, mlqa["candidates"])
-    assert comparable.benchmark_obstacles("mlqa-r", fewer) == ["mlqa-r has 511 queries in de, the published one 512."]
-    miracl = published.contents("miracl")["queries"]
-    whole = sized("miracl", miracl | {"en": 799}, dict.fromkeys([*miracl, "en"], 131_924))
+    assert comparable.benchmark_obstacles("mlqa-r", fewer) == [
+        "mlqa-r has other numbers of queries than the published one in de: 511 in de, and not 512."
+    ]
+    known = published.contents("miracl")
+    whole = sized("miracl", known["queries"] | {"en": 799}, known["candidates"] | {"en": 32_893_221})
     assert comparable.benchmark_obstacles("miracl", whole) == []
-    judged_only = sized("miracl", miracl, dict.fromkeys(miracl, 9_000))
-    assert "not the whole corpus" in comparable.benchmark_obstacles("miracl", judged_only)[0]
+    judged_only = sized("miracl", known["queries"], dict.fromkeys(known["queries"], 9_000))
+    (told,) = comparable.benchmark_obstacles("miracl", judged_only)
+    assert "candidates" in told and "9,000 in ar, and not 2,061,414" in told
+
+
+def test_counts_of_miracl_are_those_of_its_loader():
+    from hybridkit.corpora.miracl import COUNTS
+
+    known = published.contents("miracl")
+    assert sorted(known["queries"]) == sorted(known["candidates"]) == published.languages("miracl")
+    for code, counts in ((code, COUNTS["miracl"][code]) for code in known["queries"]):
+        assert counts == (known["queries"][code], known["candidates"][code])
+
+
+def of_miracl(share):
+    """Gold ranks in the shape of MIRACL: a gold for each query, in other pools not ranked."""
+    known = published.contents("miracl")
+    codes = sorted(known["queries"])
+    language = np.repeat(codes, [known["queries"][code] for code in codes])
+    count = len(language)
+    first = np.random.default_rng(0).random(count) < share
+    above = np.full((count, len(codes)), -1, np.int32)
+    above[np.arange(count), np.searchsorted(codes, language)] = np.where(first, 0, 90_000)
+    return GoldRanks(
+        benchmark="miracl:part",
+        system="made up",
+        pools=tuple(codes),
+        pool_sizes=np.array([known["candidates"][code] for code in codes]),
+        query_ids=np.arange(count).astype(str),
+        query_languages=language,
+        questions=np.arange(count).astype(str),
+        gold_query=np.arange(count),
+        gold_language=language,
+        gold_candidate=np.arange(count).astype(str),
+        above=above,
+        tied=np.where(above < 0, -1, 0).astype(np.int32),
+        fingerprint="of miracl",
+    )
+
+
+def test_miracl_is_compared_within_languages(tmp_path):
+    """Median and mean over 15 languages, and a test over questions that are each in one language."""
+    shares = {"mono": 0.41, "hybrid-0.50": 0.39, "cross": 0.20}
+    experiments, read = estimates.collect([finished(tmp_path, m, of_miracl(share)) for m, share in shares.items()])
+    assert all(run.benchmarks == {"miracl": ()} for run in read)
+    found = judged(verdicts.judge_all(experiments), encoder="XLM-R", benchmark="miracl", metric="nDCG@10")
+    average = {(v.cell.row, v.cell.meaning.mixture): v for v in found if v.cell.row in ("Mean", "Median")}
+    assert len(found) == 51 and average["Mean", "mono"].verdict == "reproduced"
+    assert (
+        average["Mean", "cross"].verdict == "direction holds" and average["Median", "mono"].ours.contributions is None
+    )
+    assert average["Median", "mono"].ours.value == pytest.approx(0.41, abs=0.03)
+    tested = claim(claims.judge(experiments), 7).tested
+    assert len(tested) == 4 and all(part.p < 0.05 for part in tested if part.comparison.other.mixture == "cross")
+
+
+@pytest.mark.parametrize("profile", ["paper-xlmr", "paper-xlmr-large", "paper-labse"])
+@pytest.mark.parametrize("mixture", ["mono", "cross", "hybrid-0.50"])
+def test_profiles_of_the_paper_are_compared(profile, mixture):
+    assert comparable.training_obstacles(for_run(profile, mixture).model_dump()) == []
+
+
+@pytest.mark.parametrize("profile", ["tiny", "laptop", "small-minilm", "small-e5"])
+def test_other_profiles_are_not(profile):
+    assert len(comparable.training_obstacles(for_run(profile, "mono").model_dump())) >= 2
 
 
 def test_checksum_of_the_real_xquad_r(shared_data, monkeypatch):
@@ -401,6 +467,16 @@ def test_claims_with_a_clear_lead_hold_and_turned_ones_do_not(tmp_path):
         assert part.interval[0] < part.lead < part.interval[1] and part.interval[0] > 0
 
 
+def test_all_comparisons_are_adjusted_together(tmp_path):
+    from scipy.stats import false_discovery_control
+
+    shares = {"hybrid-0.50": 0.75, "mono": 0.79, "cross": 0.65}
+    found = claims.judge(experiment_of(tmp_path, shares, {"hybrid-0.50": 0.32, "mono": 0.3, "cross": 0.4}))
+    tested = [part for one in found for part in one.tested]
+    assert len(tested) == 8 and len({part.p for part in tested}) > 3
+    assert [part.adjusted for part in tested] == pytest.approx(false_discovery_control([part.p for part in tested]))
+
+
 def test_a_lead_that_may_be_chance_does_not_make_a_claim_hold(tmp_path):
     """Two questions of sixty are no proof: "better than" is not shown, "at least as good as" is not refuted."""
     shares = {"hybrid-0.50": 0.75, "mono": 0.79, "cross": 0.76}
@@ -411,18 +487,25 @@ def test_a_lead_that_may_be_chance_does_not_make_a_claim_hold(tmp_path):
     assert "may be chance" in parts["better than"].reason and claim(found, 1).state == "does not hold"
 
 
-def test_p_is_that_of_scipy_for_paired_samples(tmp_path):
-    """Against scipy's own permutation of the two samples, on figures that are means over questions."""
+@pytest.mark.parametrize("shift", [0.0, 0.1, 0.3])
+def test_p_is_that_of_scipy_for_paired_samples(shift):
+    """Against scipy's permutation of the two samples, in either order."""
     from scipy.stats import permutation_test
 
     draw = np.random.default_rng(4)
-    a, b = draw.random((2, 40)) / 40
-    meaning = Meaning(*_mono())
+    a, b = draw.random((2, 60))
+    a = a + shift
     theirs = permutation_test(
         (a, b), lambda x, y, axis: (x - y).sum(axis=axis), permutation_type="samples", vectorized=True, rng=draw
     )
-    assert claims.sign_flip_test((a - b)[None])[0] == pytest.approx(theirs.pvalue, abs=0.02)
-    assert claims.sign_flip_test(np.full((1, 30), 0.01))[0] < 0.001 and meaning.mixture == "mono"
+    assert claims.sign_flip_test(np.stack([a - b, b - a])) == pytest.approx([theirs.pvalue] * 2, abs=0.02)
+
+
+def test_p_of_few_questions_is_exact():
+    """Five questions that all agree: 2 of the 32 patterns of signs are as far. Equal sums count, whatever rounding does."""
+    assert claims.sign_flip_test(np.full((1, 5), 0.1))[0] == pytest.approx(2 / 32, abs=0.01)
+    assert claims.sign_flip_test(np.array([[0.1, 0.2, -0.3]]))[0] == 1
+    assert claims.sign_flip_test(np.full((1, 30), 0.01))[0] < 0.001
 
 
 def test_alike_needs_the_whole_interval_within_the_margin(tmp_path):
@@ -538,6 +621,9 @@ def test_template_is_what_cells_reads(tmp_path):
         (lambda c: c["cells"][1].update(metric="F1"), "cell 2: the paper prints no figure of"),
         (lambda c: c["cells"][2].pop("encoder"), "must hold encoder"),
         (lambda c: c["cells"].append(c["cells"][0]), "is given twice"),
+        (lambda c: c["cells"][1].update(metric=["mAP"]), "cell 2: the paper prints no figure of"),
+        (lambda c: c["cells"][3].update(value=float("nan")), "cell 4: the value of"),
+        (lambda c: c.update(cells=3), "holds no cells"),
         (lambda c: c.pop("cells"), "holds no cells"),
     ],
 )
