@@ -369,13 +369,15 @@ def data_list() -> None:
 
 
 @data.command("fetch")
-@click.argument("name")
-@click.option("--accept-licence", is_flag=True, help="Record that you accept the licence of this source.")
-def data_fetch(name, accept_licence) -> None:
-    """Download a source, or check the copy that is there against its checksums."""
+@click.argument("names", nargs=-1, required=True)
+@click.option("--accept-licence", is_flag=True, help="Record that you accept the licences of these sources.")
+@click.option("--languages", metavar="CODES", help="Comma-separated: only the files that these languages need.")
+def data_fetch(names, accept_licence, languages) -> None:
+    """Download sources, or check the copies that are there against their checksums."""
     from hybridkit.corpora import catalogue
 
-    click.echo(catalogue.fetch(name, accept_licence))
+    for name in names:
+        click.echo(catalogue.fetch(name, accept_licence, languages.split(",") if languages else ()))
 
 
 @data.command("show")

@@ -100,16 +100,30 @@ def _which(folder) -> str:
 
 
 def catalogue_table() -> str:
-    """The catalogue, a paragraph a source."""
+    """The catalogue, a paragraph a source: what it is, its licence, how its revision is verified, what needs a hand."""
     from hybridkit.corpora.catalogue import CATALOGUE
+    from hybridkit.corpora.downloads import pin_state
 
     parts = []
     for source in CATALOGUE.values():
         parts.append(
             f"{source.name}: {source.what}\n  {source.kind}; {' '.join(source.languages)}; {source.size}\n"
-            f"  licence {source.licence}; revision {source.revision}; checksum {source.checksum}\n  {source.loader}"
+            f"  licence {source.licence}; revision {source.revision}; checksum {source.checksum}\n"
+            f"  {pin_state(source)}; {source.loader}"
         )
+        if source.must_accept:
+            parts.append(f"  its licence must be accepted: {_accepted(source.name)}")
+        if source.by_hand:
+            parts.append(f"  its files come by hand: {source.by_hand}")
     return "\n".join(parts)
+
+
+def _accepted(name: str) -> str:
+    from hybridkit import lock
+
+    if not lock.is_accepted(name):
+        return f"read it, then `hybridkit data fetch {name} --accept-licence`"
+    return f"you did on {lock.read()['accepted'][name]['accepted']}"
 
 
 def show_source(name: str, language: str, review: bool) -> str:

@@ -89,5 +89,5 @@ def _downloads() -> Iterator[Check]:
         except KitError as fault:
             yield False, str(fault), f"delete the file and run `hybridkit data fetch {source.name}`"
             continue
-        told = "downloaded, checksums right" if there else "not downloaded (only needed where you use it)"
+        told = "downloaded, as pinned or locked" if there else "not downloaded (only needed where you use it)"
         yield True, f"{source.name}: {told}", ""

@@ -27,7 +27,7 @@ from hybridkit.evaluation import embed, evaluate_model
 from hybridkit.params import Parameters
 from hybridkit.ranks import gold_ranks
 
-NOTHING = SimpleNamespace()
+NOTHING = Parameters()
 
 
 @pytest.fixture(autouse=True)

@@ -42,7 +42,7 @@ def test_every_command_has_help(command):
         (["evaluate", "--model", "x", "--benchmark", "xquadr"], 'perhaps "xquad-r"'),
         (["data", "show", "museum", "--language", "xx"], "no 'xx'"),
         (["data", "show", "xquad-r", "--review"], "Only the museum has a review sheet"),
-        (["data", "fetch", "squad"], "not in the catalogue"),
+        (["data", "fetch", "squid"], 'perhaps "squad"'),
         (["train", "--set", 'training_data=["none.jsonl"]'], "neither in the catalogue nor a file"),
         (["evaluate", "--model", "x", "--benchmark", "museum", "--trained", "en,xx"], "--trained names 'xx'"),
         (["data", "audit", "--pairs", "xquad-r", "--benchmark", "museum"], "cannot be trained on"),

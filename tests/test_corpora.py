@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import warnings
-from importlib.util import find_spec
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -619,7 +619,11 @@ class TestCatalogue:
             assert source.name == name
             for key in ("what", "kind", "languages", "size", "licence", "revision", "checksum", "loader"):
                 assert getattr(source, key), key
-            assert source.loader.startswith("hybridkit.corpora.") and find_spec(source.loader)
+            loader = import_module(source.loader)
+            assert callable(loader.load_pairs) if "pairs" in source.kind else not hasattr(loader, "load_pairs")
+            assert (
+                callable(loader.load_benchmark) if "benchmark" in source.kind else not hasattr(loader, "load_benchmark")
+            )
 
     def test_a_users_own_files(self, tmp_path, own_cache):
         path = write_lines(tmp_path / "mine.jsonl", [GOOD])

@@ -5,16 +5,20 @@ batch in an African language.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from hybridkit import paths
 from hybridkit.corpora import downloads
 from hybridkit.corpora.benchmark import Benchmark, make_benchmark
-from hybridkit.corpora.catalogue import CATALOGUE
+from hybridkit.corpora.catalogue import CATALOGUE, Source
 from hybridkit.corpora.pairs import TrainingPairs, make_pairs
+
+if TYPE_CHECKING:
+    from hybridkit.params import Parameters
 
 SOURCE = CATALOGUE["afriqa"]
 #: The languages' codes in the files (ISO 639-3) and in the kit. Fon is left out: it was translated to French.
@@ -93,3 +97,13 @@ def benchmark() -> Benchmark:
         candidate_languages=["en"] * len(passages),
         relevance=[(one, candidate[row["context"]]) for one, row in zip(query_ids, found, strict=True)],
     )
+
+
+def load_pairs(source: Source, parameters: "Parameters") -> TrainingPairs:
+    """For the catalogue: `training_pairs`."""
+    return training_pairs()
+
+
+def load_benchmark(source: Source, parameters: "Parameters", languages: Sequence[str] = ()) -> Benchmark:
+    """For the catalogue: `benchmark`, which has no parts."""
+    return benchmark()

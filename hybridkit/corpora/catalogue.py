@@ -6,13 +6,13 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ruamel.yaml import YAML
 
 from hybridkit.errors import KitError
 from hybridkit.files import content_key as content_hash
-from hybridkit.languages import XQUAD_R
 
 if TYPE_CHECKING:
     from hybridkit.corpora.benchmark import Benchmark
@@ -24,10 +24,17 @@ if TYPE_CHECKING:
 class Source:
     """One source of data as `hybridkit data list` shows it.
 
-    `kind` is "training pairs", "benchmark" or both, `checksum` says how the content is verified, `loader` names the
-    module. `commit`, `url` (with the slots {commit} and {file}), `hub` (a data set of Hugging Face) and `files` (name to
-    SHA-256 and size in bytes, or to nothing where they are locked at the first download) are there for downloaded
-    sources only. `must_accept`: whether the user must accept the licence first.
+    `kind` is some of "training pairs", "validation pairs" and "benchmark", `checksum` says how the content is verified.
+    `loader` names the module that reads it, which has `load_pairs(source, parameters)` for pairs and
+    `load_benchmark(source, parameters, languages=())` for a benchmark, where () stands for all languages; it may have
+    `load_key(source, parameters)`, where the content is not decided by the source's files, and
+    `fetch_files(source, languages=())`, where the files are not those of `files_of`.
+
+    For downloaded sources only: `commit`, `url` (with the slots {commit} and {file}), `hub` (a data set of Hugging
+    Face), `by_hand` (how to come by files that nothing fetches) and `files`: name to SHA-256 ("sha256") and size
+    ("bytes"), or to neither where they are locked at the first download; with "language" for a file that is needed
+    for one language alone, and "url" for one that has an address of its own. `must_accept`: whether the user must
+    accept the licence first. `in_parts`: whether some of its languages can be asked for (`split_part`).
     """
 
     name: str
@@ -42,8 +49,15 @@ class Source:
     commit: str = ""
     url: str = ""
     hub: str = ""
+    by_hand: str = ""
     must_accept: bool = False
+    in_parts: bool = False
     files: Mapping[str, Mapping[str, str | int]] = field(default_factory=dict)
+
+    def files_of(self, languages: Sequence[str] = ()) -> list[str]:
+        """The files that these languages need, in the catalogue's order; () stands for all languages."""
+        needed = {"", *(languages or self.languages)}
+        return [name for name, pin in self.files.items() if pin.get("language", "") in needed]
 
 
 def _read() -> dict[str, Source]:
@@ -55,8 +69,15 @@ def _read() -> dict[str, Source]:
 
 
 CATALOGUE: dict[str, Source] = _read()
-# Benchmarks that can be loaded in some of their languages.
-_IN_PARTS = ("xquad-r", "mlqa-r", "miracl", "miracl-hard-negatives")
+
+
+# Test sets that are not in the catalogue, by the names that people give them, and what speaks against each.
+_TEST_SETS = {
+    "xquad": "its questions are those of XQuAD-R",
+    "squad-dev": "XQuAD-R is made from the development set of SQuAD 1.1",
+    "squad-validation": "XQuAD-R is made from the development set of SQuAD 1.1",
+    "mlqa": "MLQA-R is made from its development set",
+}
 
 
 def split_part(name: str) -> tuple[str, tuple[str, ...]]:
@@ -67,8 +88,9 @@ def split_part(name: str) -> tuple[str, tuple[str, ...]]:
     base, colon, languages = name.partition(":")
     if not colon or base not in CATALOGUE:
         return name, ()
-    if base not in _IN_PARTS:
-        raise KitError(f'"{name}": only {", ".join(_IN_PARTS)} can be loaded in some languages; write "{base}".')
+    if not CATALOGUE[base].in_parts:
+        some = ", ".join(other for other, source in CATALOGUE.items() if source.in_parts)
+        raise KitError(f'"{name}": only {some} can be loaded in some languages; write "{base}".')
     known, asked = CATALOGUE[base].languages, languages.split("+")
     unknown = [code for code in asked if code not in known]
     if unknown:
@@ -85,20 +107,14 @@ def part_name(name: str, languages: Sequence[str]) -> str:
 
 
 def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
-    """Training pairs by their name in the catalogue, or by the path of a .jsonl file (see `jsonl.read_pairs`) or of a
-    folder that the kit wrote (`pairs.build_pairs`).
+    """Training or validation pairs by their name in the catalogue, or by the path of a .jsonl file (`jsonl.read_pairs`)
+    or of a folder that the kit wrote (`pairs.build_pairs`).
 
-    `parameters` gives the museum's size (`museum_exhibits`). Raises KitError for a name that is neither, and for a
-    test set.
+    `parameters` gives what a source needs of them: languages, `max_rows`, the museum's size. Raises KitError for a name
+    that is neither, and for a test set.
     """
-    if name == "museum":
-        from hybridkit.corpora import museum
-
-        return museum.training_pairs(parameters.museum_exhibits)
-    if name == "afriqa":
-        from hybridkit.corpora import afriqa
-
-        return afriqa.training_pairs()
+    if name in CATALOGUE and "pairs" in CATALOGUE[name].kind:
+        return _loader(name).load_pairs(CATALOGUE[name], parameters)
     if _holds_pairs(name):
         from hybridkit.corpora.pairs import TrainingPairs
 
@@ -107,34 +123,33 @@ def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
         from hybridkit.corpora.jsonl import read_pairs
 
         return read_pairs(name)
-    if split_part(name)[0] in CATALOGUE:
+    write = f"write {_named('training pairs')}, or the path of a .jsonl file"
+    if reason := _test_set(name):
         raise KitError(
-            f'"{name}" cannot be trained on, it is a test set (XQuAD-R is made from the development set of SQuAD 1.1, '
-            f"and every result on it would be void): write it under benchmarks, and one of {_named('training pairs')} "
-            "or a .jsonl file under training_data."
+            f'"{name}" cannot be trained on, it is a test set ({reason}, and every result on it would be void): {write} '
+            "under training_data, and test sets under benchmarks alone."
         )
-    raise KitError(
-        f'"{name}" is no training data: write {_named("training pairs")}, or the path of a .jsonl file{_nearest(name)}.'
-    )
+    raise KitError(f'"{name}" is no training data: {write}{_nearest(name)}.')
+
+
+def _test_set(name: str) -> str:
+    """Why a name must not be trained on; "" for one that is no test set."""
+    plain = name.partition(":")[0].lower().replace("_", "-")
+    if plain == "xquad-r":
+        return "XQuAD-R is made from the development set of SQuAD 1.1"
+    listed = plain in CATALOGUE and "pairs" not in CATALOGUE[plain].kind
+    return "it is a benchmark of the catalogue" if listed else _TEST_SETS.get(plain, "")
 
 
 def benchmark(name: str, parameters: "Parameters") -> "Benchmark":
     """A benchmark by its name in the catalogue, or by the path of a folder (see `jsonl.read_benchmark`).
 
-    A name may choose languages, as in "miracl:sw+yo" (see `split_part`). `parameters` gives the museum's size
-    (`museum_evaluation_exhibits`). Raises KitError for a name that is neither.
+    A name may choose languages, as in "miracl:sw+yo" (see `split_part`). `parameters` gives what a source needs of
+    them, such as the museum's size. Raises KitError for a name that is neither.
     """
     source, languages = split_part(name)
-    if source in _IN_PARTS:
-        return import_module(CATALOGUE[source].loader).load_benchmark(CATALOGUE[source], parameters, languages)
-    if name == "museum":
-        from hybridkit.corpora import museum
-
-        return museum.benchmark(parameters.museum_evaluation_exhibits, languages=XQUAD_R)
-    if name == "afriqa":
-        from hybridkit.corpora import afriqa
-
-        return afriqa.benchmark()
+    if source in CATALOGUE and "benchmark" in CATALOGUE[source].kind:
+        return _loader(source).load_benchmark(CATALOGUE[source], parameters, languages)
     if (Path(name) / "queries.jsonl").is_file():
         from hybridkit.corpora.jsonl import read_benchmark
 
@@ -146,16 +161,17 @@ def benchmark(name: str, parameters: "Parameters") -> "Benchmark":
 
 
 def content_key(name: str, parameters: "Parameters") -> str:
-    """What decides the content of a source, known without building or loading it; part of a run's key."""
-    if name == "museum":
-        from hybridkit.corpora import museum
+    """What decides the content of a source beside the parameters, known without building it; part of a run's key.
 
-        return museum.content_key(parameters.museum_exhibits, parameters.museum_evaluation_exhibits)
+    Raises KitError where that is neither pinned nor locked and cannot be fetched (`downloads.content_key`).
+    """
     source, languages = split_part(name)
     if source in CATALOGUE:
         from hybridkit.corpora import downloads
 
-        return ":".join([downloads.revision(CATALOGUE[source]), *languages])
+        if own := getattr(_loader(source), "load_key", None):
+            return own(CATALOGUE[source], parameters)
+        return ":".join([downloads.content_key(CATALOGUE[source], parameters.languages), *languages])
     found = content_hash(Path(name) / "about.json" if _holds_pairs(name) else Path(name), "*.jsonl")
     if not found:
         raise KitError(
@@ -164,29 +180,39 @@ def content_key(name: str, parameters: "Parameters") -> str:
     return found
 
 
-def fetch(name: str, accept_licence: bool = False) -> str:
-    """Download a source, or check the copy that is there; a sentence on what is there now."""
-    if name == "museum":
-        return "The museum comes with the kit; there is nothing to download."
-    base, languages = split_part(name)
-    if base not in CATALOGUE:
-        raise KitError(f'"{name}" is not in the catalogue ({", ".join(CATALOGUE)}){_nearest(name)}.')
+def fetch(name: str, accept_licence: bool = False, languages: Sequence[str] = ()) -> str:
+    """Download a source, or check the copy that is there; a sentence on what is there now.
+
+    `languages`: only the files that these need; () for all, or for those that the name chooses (`split_part`).
+    """
     from hybridkit import lock, paths
     from hybridkit.corpora import downloads
 
-    source = CATALOGUE[base]
+    base, chosen = split_part(name)
+    if base not in CATALOGUE:
+        raise KitError(f'"{name}" is not in the catalogue ({", ".join(CATALOGUE)}){_nearest(name)}.')
+    source, languages = CATALOGUE[base], chosen or languages
+    unknown = [code for code in languages if code not in source.languages]
+    if unknown:
+        raise KitError(f"{base} has no language {unknown[0]!r}: name some of {', '.join(source.languages)}.")
+    if not source.url and not source.hub and not source.by_hand:
+        return f"{name} comes with the kit; there is nothing to download."
     if accept_licence and source.must_accept:
         lock.accept(base, source.licence)
-    if base in _IN_PARTS:
-        fetched = import_module(source.loader).fetch_files(source, languages)
+    if own := getattr(_loader(base), "fetch_files", None):
+        fetched = own(source, languages)
     else:
-        fetched = [downloads.file(source, file) for file in source.files]
+        fetched = [downloads.file(source, file) for file in source.files_of(languages)]
     return f"{name}: {len(fetched)} files with the right checksums in {paths.downloads() / base}"
 
 
 def _holds_pairs(name: str) -> bool:
     """Whether this is a folder of training pairs; its about.json tells their fingerprint."""
     return all((Path(name) / part).exists() for part in ("about.json", "passages", "positive.npy"))
+
+
+def _loader(name: str) -> ModuleType:
+    return import_module(CATALOGUE[name].loader)
 
 
 def _named(kind: str) -> str:

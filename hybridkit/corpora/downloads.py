@@ -5,7 +5,7 @@ resolved at the first download and recorded with the checksums (`hybridkit.lock`
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,22 +52,58 @@ def revision(source: "Source") -> str:
     return lock.revision("datasets", source.name, newest)
 
 
+def content_key(source: "Source", languages: Sequence[str]) -> str:
+    """What decides the content of a source in these languages, as far as it needs files: known without building it.
+
+    The pinned commit; or the locked revision; or, of files that come by address or by hand, their checksums, which are
+    locked now where they are not yet: then the files are fetched. "" for a source without files. Raises KitError
+    for a licence that is not accepted, and as `revision` and `locked`.
+    """
+    if source.commit and not source.hub:
+        return source.commit
+    check_accepted(source)
+    held, needed = lock.read()["datasets"].get(source.name, {}), source.files_of(languages)
+    seen = all(name in held.get("files", {}) or _path(source, name).is_file() for name in needed)
+    if held.get("revision") or (source.hub and not (needed and seen)):
+        return revision(source)
+    sums = [(name, _checksum(source, name)) for name in needed]
+    return hashlib.sha256(repr(sums).encode()).hexdigest() if sums else ""
+
+
+def _checksum(source: "Source", name: str) -> str:
+    def held() -> str:
+        return lock.read()["datasets"].get(source.name, {}).get("files", {}).get(name, {}).get("sha256", "")
+
+    if not held():
+        locked(source, name)
+    return held()
+
+
+def _path(source: "Source", name: str) -> Path:
+    return paths.downloads() / source.name / name
+
+
 def locked(source: "Source", name: str) -> Path:
     """A file of a source that is not pinned: from the folder of downloads if it is there, else fetched into it.
 
     Its SHA-256 is compared with the lock file, or recorded there. Raises KitError where it differs, and where nothing
-    is there and nothing can be fetched, with the reason: no network, access not granted, a revision that is gone.
+    is there and nothing can be fetched, with the reason: no network, access not granted, a revision that is gone, a
+    file that is only given out by hand.
     """
     check_accepted(source)
+    path = _path(source, name)
+    if not path.is_file():
+        url = source.files.get(name, {}).get("url", source.url).format(commit=source.commit, file=name)
+        if not (source.hub or url):
+            raise KitError(f"{path} is not there, and cannot be fetched: {source.by_hand}.")
+        with told(source.name, f"{name} of {source.hub or urlsplit(url).hostname}"):
+            _fetch(source, name, url)
+    lock.check_file("datasets", source.name, name, path)
+    return path
+
+
+def _fetch(source: "Source", name: str, url: str) -> None:
     folder = paths.downloads() / source.name
-    if not (folder / name).is_file():
-        with told(source.name, f"{name} of {source.hub or urlsplit(source.url).hostname}"):
-            _fetch(source, name, folder)
-    lock.check_file("datasets", source.name, name, folder / name)
-    return folder / name
-
-
-def _fetch(source: "Source", name: str, folder: Path) -> None:
     if source.hub:
         from huggingface_hub import hf_hub_download
 
@@ -75,8 +111,23 @@ def _fetch(source: "Source", name: str, folder: Path) -> None:
     else:
         import pooch
 
-        url = source.url.format(commit=source.commit, file=name)
-        pooch.retrieve(url, known_hash=None, fname=Path(name).name, path=(folder / name).parent, progressbar=False)
+        path = _path(source, name)
+        pooch.get_logger().setLevel("WARNING")  # it would advise on checksums, which the lock file keeps
+        pooch.retrieve(url, known_hash=None, fname=path.name, path=path.parent, progressbar=False)
+
+
+def pin_state(source: "Source") -> str:
+    """What is known of a source's revision by now: verified in the kit, locked by the user, or not locked yet."""
+    if not source.files and not source.hub:
+        return "nothing to download"
+    if source.files and all(pin.get("sha256") for pin in source.files.values()):
+        return "every file is checked against a SHA-256 in the kit"
+    held = lock.read()["datasets"].get(source.name, {})
+    files = held.get("files", {})
+    if not held:
+        return "pinned, checksums not seen yet" if source.commit else "not locked yet"
+    when = f" on {held['locked']}" if "locked" in held else ""
+    return f"locked{when}: {held.get('revision', 'no revision')}, {len(files)} files with SHA-256"
 
 
 @contextmanager
@@ -106,6 +157,9 @@ def told(name: str, what: str, by_hand: str = "") -> Iterator[None]:
             raise KitError(f"{what} could not be reached: connect to the network, {by_hand}.") from fault
         raise KitError(f"{what} does not exist there any more (or not for you): {by_hand}.") from fault
     except (RequestException, errors.HTTPError, ConnectionError) as fault:
+        status = getattr(getattr(fault, "response", None), "status_code", None)
+        if status in (401, 403, 404, 410):
+            raise KitError(f"{what} does not exist there any more, or not for you ({status}): {by_hand}.") from fault
         raise KitError(f"{what} could not be reached: connect to the network, {by_hand}.") from fault
     except OSError as fault:
         raise KitError(
@@ -137,11 +191,21 @@ def pinned(source: "Source", name: str) -> Path:
 
 
 def is_there(source: "Source") -> bool:
-    """Whether all files are downloaded; raises KitError for one that is cut short or altered."""
-    if not all((paths.downloads() / source.name / name).is_file() for name in source.files):
+    """Whether all files are downloaded; raises KitError for one that is cut short or altered.
+
+    Pinned files are hashed, locked ones, which may be large, are told by their size.
+    """
+    if not all(_path(source, name).is_file() for name in source.files):
         return False
-    for name in source.files:
-        pinned(source, name)
+    held = lock.read()["datasets"].get(source.name, {}).get("files", {})
+    for name, pin in source.files.items():
+        if pin.get("sha256"):
+            pinned(source, name)
+        elif name in held and (size := _path(source, name).stat().st_size) != held[name]["bytes"]:
+            raise KitError(
+                f"{_path(source, name)} has {size:,} bytes, but {paths.lock_file()} says {held[name]['bytes']:,}: it was "
+                f"cut short or altered; delete it and run `hybridkit data fetch {source.name}`."
+            )
     return True
 
 
