@@ -111,6 +111,7 @@ class Blocks:
         self._encode, self._texts, self._order, self._starts, self._bounds = encode, texts, order, text_starts, bounds
         self._width, self._folder, self._kept, self._half = width, folder, kept, half
         self._held: dict[int, np.ndarray] = {}
+        self._last: dict[int, np.ndarray] = {}
         self._lock = Lock()
 
     def __call__(self, begin: int, end: int) -> np.ndarray:
@@ -118,10 +119,14 @@ class Blocks:
         text = np.searchsorted(self._starts, np.arange(begin, end), side="right") - 1
         block = self._starts[text] // self._width
         parts = []
-        # Copies of a text stand side by side, so only the first few may belong to a block before.
         for number in np.unique(block).tolist():
-            first = np.searchsorted(self._starts, number * self._width)
-            parts.append(self.block(number)[text[block == number] - first])
+            wanted = text[block == number]
+            if (number + 1) * self._width <= begin:
+                # Copies of a text stand side by side: these are of the last text of a block before.
+                parts.append(np.repeat(self._last_of(number), len(wanted), axis=0))
+            else:
+                first = np.searchsorted(self._starts, number * self._width)
+                parts.append(self.block(number)[wanted - first])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def block(self, number: int) -> np.ndarray:
@@ -131,7 +136,12 @@ class Blocks:
                 while len(self._held) >= _HELD:
                     del self._held[next(iter(self._held))]
                 self._held[number] = self._read_or_make(number)
+                self._last[number] = self._held[number][-1:].copy()
             return self._held[number]
+
+    def _last_of(self, number: int) -> np.ndarray:
+        """The vector (1, dimensions) of the last text of a block, which is remembered of every one."""
+        return self._last[number] if number in self._last else self.block(number)[-1:]
 
     def _read_or_make(self, number: int) -> np.ndarray:
         path = self._folder / f"{number:06}.npz" if self._folder else None

@@ -30,7 +30,7 @@ from hybridkit.sweep import Outcome, run_tasks
 if TYPE_CHECKING:
     from hybridkit.corpora.benchmark import Benchmark
 
-#: Candidates of a shard where nothing else is said: about a gigabyte of passages, and minutes on a GPU.
+#: Candidates of a shard where nothing else is said: their vectors of 768 dimensions would be 0.8 GB of float32.
 SHARD = 2**18
 #: Part of the key of a work folder: to be raised when the same input would give other files.
 _FORMAT = 1
@@ -40,13 +40,16 @@ _GOLD_BLOCKS = 8
 
 @dataclass(frozen=True)
 class Model:
-    """Vectors come from a model, a folder or an id, that encodes `texts`, the candidates' in the order of their rows.
+    """Vectors come from a model that encodes `texts`, the candidates' in the order of their rows.
+
+    `name` is its folder and `content` the key of what is in it.
 
     With `keep` they are rounded to half precision and all kept in the work folder; else only those of the relevant
     passages' blocks are, in float32, since every shard needs them.
     """
 
     name: str
+    content: str
     batch_size: int
     texts: Sequence[str]
     keep: bool
@@ -54,7 +57,7 @@ class Model:
     def vectors(self, work: "_Work") -> encoding.Blocks:
         """The vectors of columns, encoded or read."""
         return encoding.Blocks(
-            encoding.documents(_model(self.name), self.batch_size),
+            encoding.documents(_model(self.name, self.content), self.batch_size),
             self.texts,
             work.order,
             np.load(work.folder / "text_starts.npy", mmap_mode="r"),
@@ -84,8 +87,8 @@ class Ready:
 
 
 @functools.lru_cache(maxsize=1)
-def _model(name: str):
-    """A model, loaded once for all tasks of a process."""
+def _model(name: str, content: str):
+    """A model, loaded once for all tasks of a process; again where the folder holds another by then."""
     from hybridkit.encoders import load
 
     return load(name)
@@ -195,15 +198,13 @@ def evaluate_model(
     """
     from hybridkit import encoders
 
-    name = str(encoders.tiny_folder(model)) if model in encoders.TINY else model
-    name = str(Path(name).expanduser().absolute()) if Path(name).expanduser().is_dir() else name
-    loaded = _model(name)
-    source = Model(name, batch_size, benchmark.candidate_texts, keep)
-    content = encoders.content_key(name) or f"{name}@{_commit(loaded)}"
+    name = str(encoders.folder(model).absolute())
+    content = encoders.content_key(model)
+    source = Model(name, content, batch_size, benchmark.candidate_texts, keep)
     key = ("model", content, batch_size, "half precision" if keep else "float32")
     with _work_folder(key, benchmark, tile) as work:
         kept = encoding.read(work.folder / "queries.npz")
-        queries = kept["vectors"] if kept else encoding.queries(loaded, benchmark, batch_size)
+        queries = kept["vectors"] if kept else encoding.queries(_model(name, content), benchmark, batch_size)
         layout = Layout(benchmark, encoding.same_text(benchmark))
         work.prepare(layout, queries)
         golds = work.gold_blocks()
@@ -214,6 +215,7 @@ def evaluate_model(
         counts = _sum_of_shards(work, source, layout, shards, make_executor, report)
         if not keep:
             remove(work.folder)
+    _model.cache_clear()  # a GPU has better uses for its memory
     return layout.result(counts, benchmark, system or model)
 
 
@@ -257,7 +259,7 @@ def _work_folder(key: tuple, benchmark: "Benchmark", tile: tuple[int, int]) -> I
 
 def _sum_of_shards(work, source, layout, shards, make_executor, report) -> np.ndarray:
     """Counts (2, L, golds) over all columns: those of the shards, each computed or found, added up."""
-    ranges = cut(len(layout.columns), shards, work.tile[1])
+    ranges = cut(len(layout.columns), shards, work.tile[1], layout.text_starts)
     names = [f"shard {i + 1} of {len(ranges)}" for i in range(len(ranges))]
     _run(
         [(name, count_shard, (name, work, source, *range_)) for name, range_ in zip(names, ranges)],
@@ -275,13 +277,19 @@ def _sum_of_shards(work, source, layout, shards, make_executor, report) -> np.nd
     return counts
 
 
-def cut(columns: int, shards: int | None, width: int) -> list[tuple[int, int]]:
-    """Ranges of tiles, as equal as they can be, in whole blocks; no more than there are blocks."""
+def cut(columns: int, shards: int | None, width: int, text_starts: np.ndarray) -> list[tuple[int, int]]:
+    """Ranges of tiles, as equal as they can be, in whole blocks; no more than there are blocks.
+
+    No edge parts the copies of a text, so that no text is encoded by two shards.
+    """
     tiles = -(-columns // width)
     blocks = -(-tiles // GROUP)
     shards = min(shards or -(-columns // SHARD), blocks)
-    edges = [min(blocks * i // shards * GROUP, tiles) for i in range(shards + 1)]
-    return list(pairwise(edges))
+    edges = np.arange(0, tiles, GROUP)
+    edges = np.append(edges[np.isin(edges * width, text_starts)], tiles)
+    wanted = [blocks * i // shards * GROUP for i in range(shards)]
+    found = {int(edges[np.searchsorted(edges, tile)]) for tile in wanted}
+    return list(pairwise(sorted({*found, tiles})))
 
 
 def _run(tasks, make_executor, report) -> None:
@@ -302,9 +310,3 @@ def _run(tasks, make_executor, report) -> None:
             f"{failed[0].name} failed: {failed[0].message} What was done is kept ({len(failed)} of {len(tasks)} parts "
             "failed); the same command goes on there."
         )
-
-
-def _commit(model) -> str:
-    """The commit of a model that was loaded by its id, as far as the libraries know it."""
-    config = getattr(getattr(model[0], "auto_model", None), "config", None)
-    return getattr(config, "_commit_hash", None) or ""
