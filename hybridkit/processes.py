@@ -32,10 +32,18 @@ def check(batch_size: int, processes: int) -> None:
 
 @contextmanager
 def group() -> Iterator[None]:
-    """Join the other processes for the block; nothing is to be done where there is only one."""
+    """Join the other processes for the block; nothing is to be done where there is only one.
+
+    Raises KitError where the environment tells of several, but not how to find them.
+    """
     if count() == 1:
         yield
         return
+    if missing := [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
+        raise KitError(
+            f"WORLD_SIZE is {count()}, but {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set, so the other "
+            "processes cannot be found; start them with torchrun, or unset WORLD_SIZE to train in one."
+        )
     import torch
     from accelerate import PartialState
 

@@ -115,6 +115,18 @@ def test_a_number_that_does_not_divide_the_batch_is_told():
         processes.check(12, 5)
 
 
+def test_processes_that_cannot_be_found_are_told(monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(KitError, match="WORLD_SIZE is 2, but RANK, .* are not set.*start them with torchrun"):
+        with processes.group():
+            pass
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with processes.group():
+        assert processes.told_by_first(True) and processes.rank() == 0
+
+
 def test_how_many_processes(monkeypatch):
     monkeypatch.delenv(launch.PROCESSES, raising=False)
     for there, found in ((0, 1), (1, 1), (4, 4)):
