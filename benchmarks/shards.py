@@ -42,7 +42,9 @@ def main() -> None:
         print(json.dumps(MEASURES[asked.measure](asked, asked.sizes[0])))
         return
     print(f"{asked.queries:,} queries with {asked.golds} golds each, {asked.dimensions} dimensions in half precision,")
-    print(f"{asked.threads} threads, {asked.shards or 'the default number of'} shards, median of {asked.repeats} (least to most).\n")
+    print(
+        f"{asked.threads} threads, {asked.shards or 'the default number of'} shards, median of {asked.repeats} (least to most).\n"
+    )
     print(
         "| passages | (a) products and conversion, s | (b) gold ranks, s | (b) / (a) | peak RssAnon, GB | peak RSS, GB |"
     )

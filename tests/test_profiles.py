@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from hybridkit import paths
+from hybridkit.comparable import training_obstacles
+from hybridkit.corpora.catalogue import CATALOGUE
 from hybridkit.languages import TRAINED
 from hybridkit.params import Parameters, for_run, profile_file
 
@@ -51,7 +53,8 @@ def test_every_line_has_its_reason_and_no_parameter_is_left_to_a_default_unseen(
 def test_the_paper_profiles_hold_what_the_paper_states():
     for profile in PAPER:
         found = for_run(profile)
-        assert sorted(found.languages) == sorted(TRAINED)
+        assert set(TRAINED) - set(found.languages) == {"th", "tr"}, "public data lack these"
+        assert training_obstacles(found.model_dump()) == [], "a run of it can be set beside the paper's"
         assert (found.batch_size, found.learning_rate, found.weight_decay) == (100, 3e-5, 1e-2)
         assert (found.query_prefix, found.passage_prefix) == ("Query: ", "Passage: ")
         assert found.validation_data == "squadshifts" and found.patience > 0
@@ -63,6 +66,20 @@ def test_profiles_of_a_kind_differ_only_where_their_headings_say():
     assert differing("paper-xlmr", "paper-xlmr-large") == {"profile", "encoder", "gradient_checkpointing"}
     assert differing("paper-xlmr", "paper-labse") == {"profile", "encoder", "pooling"}
     assert differing("small-minilm", "small-e5") == {"profile", "encoder", "query_prefix", "passage_prefix"}
+
+
+@pytest.mark.parametrize("profile", PAPER + SMALL)
+def test_data_are_in_the_catalogue_in_every_language_and_need_no_hand(profile):
+    found = for_run(profile)
+    sources = [CATALOGUE[name] for name in [*found.training_data, *filter(None, [found.validation_data])]]
+    for source in sources:
+        assert not source.by_hand and not source.must_accept, source.name
+    training = [source for source in sources if source.name in found.training_data]
+    assert all("training pairs" in source.kind for source in training)
+    # A plan refuses a language that no source has; and a cross batch needs a source in several.
+    assert set(found.languages) <= {code for source in training for code in source.languages}
+    assert any(set(found.languages) <= set(source.languages) for source in training)
+    assert {name for name in found.benchmarks if CATALOGUE[name].must_accept} <= {"mlqa-r"}
 
 
 def test_a_small_run_reads_as_many_rows_as_it_draws():
