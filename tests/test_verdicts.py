@@ -432,6 +432,14 @@ def test_flipping_a_sign_is_exchanging_the_two_systems(ragged):
         )
 
 
+def test_a_pool_that_no_drawn_question_has_is_left_out():
+    sums, counts = np.array([[0.2, 0.0], [0.0, 0.8]]), np.eye(2)
+    figure = per_question.Figure(("en",), np.array([0, 0]), sums, counts)
+    assert figure.by_language()[0] == pytest.approx([0.5])
+    assert figure.by_language(np.array([[2.0, 0.0], [0.0, 1.0]])).ravel() == pytest.approx([0.2, 0.8])
+    assert np.isnan(figure.by_language(np.zeros((1, 2)))).all()
+
+
 def test_interval_agrees_with_scipy(ragged):
     from scipy.stats import bootstrap
 
@@ -534,6 +542,20 @@ def test_two_encoders_are_paired_over_the_same_questions(tmp_path):
     tested = claim(claims.judge(estimates.collect(made)[0]), 5).tested
     part = next(p for p in tested if p.comparison.one.setting == "monolingual")
     assert part.holds and part.p < 0.01 and part.experiments == (labse["encoder"], PAPER["encoder"])
+
+
+def test_other_data_is_never_paired(own_cells):
+    own = estimates.cells_of_file(own_cells)
+    comparison = next(c for c in claims.comparisons() if c.claim == 1)
+    shares = np.random.default_rng(0).random((2, 30)) / 30
+    for data, told in (("a", "p = "), ("b", "no test possible")):
+        pair = {
+            comparison.one: estimates.Estimate((0.6,), shares[0], shares[0], "a"),
+            comparison.other: estimates.Estimate((0.5,), shares[1], shares[1], data),
+        }
+        found = claims.judge([replace(own, estimates=dict(own.estimates) | pair)])
+        part = next(p for p in claim(found, 1).tested if p.comparison == comparison)
+        assert told in part.reason and (part.p is None) == (data == "b")
 
 
 def test_far_below_is_by_a_tenth(own_cells):
