@@ -87,6 +87,11 @@ def training_obstacles(parameters: Mapping) -> list[str]:
     return found
 
 
+def untrained(parameters: Mapping) -> list[str]:
+    """The paper's training languages that a run was not trained on: its figures for them cannot be compared."""
+    return [code for code in TRAINED if code not in parameters["languages"]]
+
+
 def _plain(value: object) -> object:
     """A parameter as the paper states it: lists in order, texts without the space at their end, files by their name."""
     if isinstance(value, str):
@@ -102,8 +107,11 @@ def caveats(manifest: Mapping) -> list[str]:
         found.append(f"The paper does not say which size of XLM-R it used; this is {parameters['encoder']}.")
     if missing := [name for source, name in SOURCES.items() if source not in parameters["training_data"]]:
         found.append(f"It was trained without {', '.join(missing)}.")
-    if untrained := [language(code).name for code in TRAINED if code not in parameters["languages"]]:
-        found.append(f"It was not trained on {' and '.join(untrained)}, which the paper's models were.")
+    if codes := untrained(parameters):
+        names = " and ".join(language(code).name for code in codes)
+        found.append(
+            f"It was not trained on {names}, which the paper's models were; means over languages include them."
+        )
     if manifest.get("provenance", {}).get("changed_since_commit"):
         found.append("Its code had changes that were not committed.")
     return found

@@ -67,7 +67,7 @@ class Experiment:
 @dataclass(frozen=True)
 class ReadRun:
     """What is said of one finished run: which it is, why its training or a benchmark cannot be compared, caveats, and
-    `made`: when, at which commit and on which device."""
+    `made`: when, at which commit and on which device; `untrained`: languages that only the paper trained on."""
 
     name: str
     key: str
@@ -79,6 +79,7 @@ class ReadRun:
     benchmarks: Mapping[str, tuple[str, ...]]
     caveats: tuple[str, ...]
     made: Mapping[str, str]
+    untrained: tuple[str, ...] = ()
 
     def obstacles_for(self, cell: Cell) -> list[str]:
         """Why this run says nothing about a cell; empty where it does."""
@@ -86,6 +87,8 @@ class ReadRun:
         encoder = comparable.ENCODERS.get(self.encoder)
         if encoder and encoder != cell.meaning.encoder:
             found.append(f"The encoder is {self.encoder}, and not {cell.meaning.encoder}.")
+        if cell.meaning.query_language in self.untrained:
+            found.append(f"It was not trained on {cell.meaning.query_language}, and the paper's models were.")
         missing = [f"It was not evaluated on {cell.meaning.benchmark}."]
         return found + list(self.benchmarks.get(cell.meaning.benchmark, missing))
 
@@ -135,6 +138,8 @@ def _read(folder: Path, manifest: dict) -> tuple[ReadRun, str, dict[Meaning, Est
         benchmarks[name] = tuple(comparable.benchmark_obstacles(name, gold))
         if not obstacles and not benchmarks[name]:
             estimates |= estimates_of(gold, name, comparable.ENCODERS[parameters.encoder], comparable.mixture_of(plain))
+    untrained = tuple(comparable.untrained(plain))
+    estimates = {meaning: one for meaning, one in estimates.items() if meaning.query_language not in untrained}
     run = ReadRun(
         name=f"{encoder_label(parameters.encoder)} {parameters.mixture} seed {parameters.seed}, profile {parameters.profile}",
         key=manifest["key"],
@@ -145,6 +150,7 @@ def _read(folder: Path, manifest: dict) -> tuple[ReadRun, str, dict[Meaning, Est
         obstacles=tuple(obstacles),
         benchmarks=benchmarks,
         caveats=() if obstacles else tuple(comparable.caveats(manifest)),
+        untrained=untrained,
         made={
             "finished": str(manifest.get("finished")),
             "commit": str(manifest.get("provenance", {}).get("commit"))[:10],

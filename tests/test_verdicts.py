@@ -168,6 +168,17 @@ def test_made_up_runs_give_each_verdict(tmp_path, shares, expected):
     assert {v.verdict for v in elsewhere} == {"not comparable"} and all(v.reason for v in elsewhere)
 
 
+def test_languages_that_were_not_trained_are_not_compared(tmp_path):
+    """Public data lack Thai and Turkish: their rows are not comparable, the others and the mean are, with a word."""
+    seven = ["ar", "de", "en", "es", "hi", "ru", "zh"]
+    experiments, read = estimates.collect([finished(tmp_path, "mono", made_up(0.79), languages=seven)])
+    found = judged(verdicts.judge_all(experiments, read), mixture="mono", **MONO_MAP)
+    by_row = {v.cell.row: v for v in found if v.cell.table == 3}
+    assert [row for row, v in by_row.items() if v.verdict == "not comparable"] == ["th", "tr"]
+    assert by_row["th"].reason == "It was not trained on th, and the paper's models were."
+    assert any("Thai and Turkish" in told for told in read[0].caveats)
+
+
 def test_the_order_needs_a_second_mixture(tmp_path):
     experiments, _ = estimates.collect([finished(tmp_path, "mono", made_up(0.3))])
     alone = verdict_of(experiments, "mono")
