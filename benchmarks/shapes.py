@@ -1,6 +1,6 @@
 """Shapes of the encoders of the profiles, to be filled with random weights: what they cost, no weights tell.
 
-As in the config.json that each model publishes.
+As in the config.json that each model publishes; without LaBSE's last layer of 768 x 768.
 """
 
 from pathlib import Path
@@ -31,13 +31,12 @@ def configuration(name: str):
 
 
 def weights(name: str) -> int:
-    """How many weights an encoder has; nothing is allocated."""
-    import torch
-    from transformers import AutoModel
-
-    with torch.device("meta"):
-        model = AutoModel.from_config(configuration(name))
-    return sum(parameter.numel() for parameter in model.parameters())
+    """How many weights an encoder has: embeddings, layers and the pooler that both types bring along."""
+    v = SHAPES[name][1]
+    hidden, inner = v["hidden_size"], v["intermediate_size"]
+    embeddings = (v["vocab_size"] + v["max_position_embeddings"] + v["type_vocab_size"] + 2) * hidden
+    layer = 4 * (hidden + 1) * hidden + (hidden + 1) * inner + (inner + 1) * hidden + 4 * hidden
+    return embeddings + v["num_hidden_layers"] * layer + (hidden + 1) * hidden
 
 
 def random_encoder(name: str, folder: Path, max_length: int):

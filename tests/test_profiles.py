@@ -2,15 +2,19 @@
 
 import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from hybridkit import paths
+from hybridkit.cli import main
 from hybridkit.comparable import training_obstacles
 from hybridkit.corpora.catalogue import CATALOGUE
 from hybridkit.languages import TRAINED
-from hybridkit.params import Parameters, for_run, profile_file
+from hybridkit.params import Parameters, for_run, parse_override, profile_file
 
 PAPER = ("paper-xlmr", "paper-xlmr-large", "paper-labse")
 SMALL = ("small-minilm", "small-e5")
@@ -109,3 +113,45 @@ def test_the_loss_bound_that_the_page_names():
 def test_the_profiles_are_all_that_ship():
     there = {path.stem for path in (paths.params() / "profiles").glob("*.yaml")}
     assert there == {"tiny", "laptop", *PAPER, *SMALL}
+
+
+def test_the_commands_of_the_page_are_commands_and_its_links_lead_somewhere():
+    page = Path(__file__).parents[1] / "docs" / "paper-scale.md"
+    text = page.read_text(encoding="utf-8")
+    lines = re.sub(r"\\\n\s+", "", text).splitlines()
+    told = [shlex.split(line, comments=True) for line in lines if line.startswith("    hybridkit ")]
+    assert len(told) >= 11
+    for _, *arguments in told:
+        name, command, rest = arguments[0], main.commands[arguments[0]], arguments[1:]
+        if name == "data":
+            command, rest = command.commands[rest[0]], rest[1:]
+        context = command.make_context(name, rest)
+        if "profile" in context.params and "overrides" in context.params:
+            given = dict(parse_override(one) for one in context.params["overrides"])
+            for mixture in context.params["mixtures"].split(","):
+                for_run(context.params["profile"], mixture, 0, given)
+    for link in re.findall(r"\]\((\w[\w.-]*\.md)\)", text):
+        assert (page.parent / link).is_file(), link
+
+
+@pytest.mark.parametrize("name", ["FacebookAI/xlm-roberta-large", "intfloat/multilingual-e5-small"])
+def test_the_numbers_of_weights_are_those_of_transformers(name, monkeypatch):
+    import torch
+    from transformers import AutoModel
+
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    import shapes
+
+    with torch.device("meta"):  # nothing is allocated
+        model = AutoModel.from_config(shapes.configuration(name))
+    assert shapes.weights(name) == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_page_of_costs_is_what_the_tool_makes_of_the_results():
+    """In a process of its own: the tool reads its shapes from the folder of the benchmarks."""
+    home = Path(__file__).parents[1]
+    code = "import sys; sys.path.insert(0, 'tools'); import costs; sys.stdout.write(costs.page())"
+    made = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True, check=True)
+    assert made.stdout == (home / "docs" / "costs.md").read_text(encoding="utf-8")
+    for profile in PAPER + SMALL:
+        assert f"| {profile} |" in made.stdout
