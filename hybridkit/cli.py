@@ -220,8 +220,8 @@ def _compare_table(profile: str):
 @click.option("--template", type=_FILE, help="Write the paper's numbers here in the form of --cells, and nothing else.")
 def verdict(profiles, cells, html_file, json_file, log, template) -> None:
     """Set every number of the paper beside those of finished runs, and say what reproduces (docs/verdict.md)."""
-    from hybridkit import estimates, reporting, verdict_page
     from hybridkit.files import write_text
+    from hybridkit.verdict import estimates, page, reporting
 
     if template:
         estimates.write_cells(template)
@@ -230,7 +230,7 @@ def verdict(profiles, cells, html_file, json_file, log, template) -> None:
         _check_profile(profile)
     report = reporting.make(profiles, cells)
     click.echo(reporting.log_entry(report) if log else reporting.to_markdown(report))
-    for path, write in ((html_file, verdict_page.to_html), (json_file, reporting.to_json)):
+    for path, write in ((html_file, page.to_html), (json_file, reporting.to_json)):
         if path:
             write_text(path, write(report))
 

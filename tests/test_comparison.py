@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pandas as pd
 import pytest
 
 from hybridkit import comparison, figures, metrics, reference, runs

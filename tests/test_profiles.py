@@ -11,10 +11,10 @@ import pytest
 
 from hybridkit import paths
 from hybridkit.cli import main
-from hybridkit.comparable import training_obstacles
 from hybridkit.corpora.catalogue import CATALOGUE
 from hybridkit.languages import TRAINED
 from hybridkit.params import Parameters, for_run, parse_override, profile_file
+from hybridkit.verdict.comparable import training_obstacles
 
 PAPER = ("paper-xlmr", "paper-xlmr-large", "paper-labse")
 SMALL = ("small-minilm", "small-e5")

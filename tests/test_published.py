@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hybridkit import languages, metrics, published
-from hybridkit.published import AVERAGES, Meaning
+from hybridkit import languages, metrics
+from hybridkit.verdict import published
+from hybridkit.verdict.published import AVERAGES, Meaning
 
 TABLES = published.table()
 GROUP = ["table", "column"]

@@ -11,24 +11,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hybridkit import (
-    claims,
-    comparable,
-    estimates,
-    metrics,
-    per_question,
-    published,
-    reporting,
-    runs,
-    verdict_page,
-    verdicts,
-)
+from hybridkit import metrics, runs
 from hybridkit.cli import main
 from hybridkit.corpora import museum
 from hybridkit.errors import KitError, KitWarning
 from hybridkit.params import Parameters, for_run
-from hybridkit.published import Meaning
 from hybridkit.ranks import GoldRanks, gold_ranks
+from hybridkit.verdict import claims, comparable, estimates, per_question, published, reporting, verdicts
+from hybridkit.verdict import page as verdict_page
+from hybridkit.verdict.published import Meaning
 
 QUESTIONS = 60
 LANGUAGES = published.languages("xquad-r")

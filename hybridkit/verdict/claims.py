@@ -9,9 +9,9 @@ from itertools import product
 
 import numpy as np
 
-from hybridkit import published
-from hybridkit.estimates import Estimate, Experiment, interval
-from hybridkit.published import Meaning
+from hybridkit.verdict import published
+from hybridkit.verdict.estimates import Estimate, Experiment, interval
+from hybridkit.verdict.published import Meaning
 
 #: The claims by their numbers; the first six in words of ours, as no place in the paper lists them.
 CLAIMS = {

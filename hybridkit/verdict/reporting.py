@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hybridkit import claims, estimates, per_question, published, runs, verdicts
+from hybridkit import runs
+from hybridkit.verdict import claims, estimates, per_question, published, verdicts
 
 
 @dataclass(frozen=True, eq=False)

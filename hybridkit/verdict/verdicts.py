@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
-from hybridkit import published
-from hybridkit.estimates import Estimate, Experiment, ReadRun
-from hybridkit.published import Cell, Meaning
+from hybridkit.verdict import published
+from hybridkit.verdict.estimates import Estimate, Experiment, ReadRun
+from hybridkit.verdict.published import Cell, Meaning
 
 VERDICTS = ("reproduced", "direction holds", "differs", "not comparable")
 #: Figures that are equal in print may differ in the last bits.

@@ -55,7 +55,7 @@ class Cell:
 
 @cache
 def _content() -> dict:
-    return json.loads((files("hybridkit") / "published.json").read_text(encoding="utf-8"))
+    return json.loads((files("hybridkit.verdict") / "published.json").read_text(encoding="utf-8"))
 
 
 def source() -> dict[str, str]:

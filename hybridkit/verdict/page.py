@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from hybridkit import claims, published, verdicts
-from hybridkit.reporting import Report, remarks
-from hybridkit.verdicts import Verdict
+from hybridkit.verdict import claims, published, verdicts
+from hybridkit.verdict.reporting import Report, remarks
+from hybridkit.verdict.verdicts import Verdict
 
 #: A sign beside the word of every verdict and claim, so that neither colour nor sign has to be told apart.
 SIGNS = {

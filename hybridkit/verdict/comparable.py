@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridkit import published
 from hybridkit.languages import TRAINED, language
 from hybridkit.params import Parameters
 from hybridkit.ranks import GoldRanks
 from hybridkit.runs import encoder_label
+from hybridkit.verdict import published
 
 #: Encoders by their ids, and what the paper calls them. It does not say which size of XLM-R it used.
 ENCODERS = {
