@@ -1,5 +1,4 @@
-"""Search with FAISS where ranks are not asked for: the best passages for display, hard negatives, and a lesson on
-approximate indexes."""
+"""Search with FAISS: the best passages for display, hard negatives, and approximate indexes against exact ranks."""
 
 import time
 import warnings
