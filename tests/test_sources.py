@@ -584,8 +584,12 @@ class TestCatalogue:
         found = CliRunner().invoke(main, ["data", "fetch", "mmarco", "squad", "--languages", "en"])
         assert found.exit_code == 0, found.output
         assert [line.split(" with")[0] for line in found.output.splitlines()] == ["mmarco: 3 files", "squad: 1 files"]
-        with pytest.raises(KitError, match="squad has no language 'de': name some of en"):
-            catalogue.fetch("squad", languages=["de"])
+        assert catalogue.fetch("squad", languages=["de", "en"]).startswith("squad: 1 files")
+        assert catalogue.fetch("mmarco", languages=["de", "th"]).startswith("mmarco: 3 files"), "mMARCO has no Thai"
+        with pytest.raises(KitError, match="squad has none of the languages de, fr: name some of en"):
+            catalogue.fetch("squad", languages=["de", "fr"])
+        with pytest.raises(KitError, match="mmarco has no language 'dee': name some of ar, de"):
+            catalogue.fetch("mmarco", languages=["en", "dee"])
 
     def test_a_locked_file_that_was_cut_short(self):
         path = put("squad", "train-v1.1.json", ENGLISH)
