@@ -98,7 +98,8 @@ class TestTables:
 
         put("mr-tydi", "mrtydi-v1.1-english/train.jsonl.gz", [
             {"query_id": "1", "query": "Where is it?", "positive_passages": [passage(0, "In the tower.")],
-             "negative_passages": [passage(1, "It is large."), passage(2, ""), passage(0, "In the tower.")]},
+             "negative_passages": [passage(1, "It is large."), passage(2, ""), passage(0, "In the tower."),
+                                   passage(3, "In the tower.")]},
             {"query_id": "2", "query": "How large?", "positive_passages": [passage(1, "It is large.")],
              "negative_passages": []},
             {"query_id": "3", "query": "Why?", "positive_passages": [], "negative_passages": []},
@@ -263,14 +264,15 @@ class TestMmarco:
         arabic = [(str(n), ARABIC_ANSWER + str(n)) for n in range(6)]
         empty = {code: [(str(n), f"{code} passage {n}" if n != 5 else "") for n in range(6)] for code in LANGUAGES}
         german[5] = arabic[5] = ("5", " ")
-        put_mmarco({"de": german, "ar": arabic, "en": empty["en"]})
+        triples = [("20", "1", "3"), ("300", "2", "1"), ("20", "1", "5"), ("100", "4", "0"), ("20", "5", "5")]
+        put_mmarco({"de": german, "ar": arabic, "en": empty["en"]}, triples=triples)
         pairs, note = self.load()
         assert rows(pairs, "de", "de") == [
             ("de q 20", None, [f"{NBSP}Uhr{NBSP}und\tTurm"]),
             ("de q 300", "de passage 2", [None]),
         ]
         assert rows(pairs, "ar", "ar")[1] == ("ar q 300", ARABIC_ANSWER + "2", [ARABIC_ANSWER + "1"])
-        assert note == ("mmarco: 2 rows; left out: 1 with an empty text, 1 whose negative is the positive again.")
+        assert note == ("mmarco: 2 rows; left out: 2 with an empty text, 1 whose negative is the positive again.")
 
     def test_queries_may_stand_in_any_order(self):
         german = [("100", "de q 100"), ("7", "not needed"), ("300", "de q 300"), ("20", "de q 20")]
@@ -340,7 +342,7 @@ class TestSquad:
 
     def test_translations_are_joined_by_question(self):
         put("squad-translations", "train-v1.1.json", ENGLISH)
-        arabic = squad((ARABIC_ANSWER, [("d", ARABIC)]), ("x", [("b", " "), ("a", "y")]))
+        arabic = squad((ARABIC_ANSWER, [("d", ARABIC)]), ("x", [("b", " ")]), ("told again", [("a", "y")]))
         put("squad-translations", "squad.translate.train.en-ar.json", arabic)
         pairs, note = load("squad-translations", languages=["ar", "en"])
         assert rows(pairs, "ar", "ar") == [("y", "x", []), (None, "x", []), (ARABIC, ARABIC_ANSWER, [])]
@@ -582,8 +584,12 @@ class TestCatalogue:
         found = CliRunner().invoke(main, ["data", "fetch", "mmarco", "squad", "--languages", "en"])
         assert found.exit_code == 0, found.output
         assert [line.split(" with")[0] for line in found.output.splitlines()] == ["mmarco: 3 files", "squad: 1 files"]
-        with pytest.raises(KitError, match="squad has no language 'de': name some of en"):
-            catalogue.fetch("squad", languages=["de"])
+        assert catalogue.fetch("squad", languages=["de", "en"]).startswith("squad: 1 files")
+        assert catalogue.fetch("mmarco", languages=["de", "th"]).startswith("mmarco: 3 files"), "mMARCO has no Thai"
+        with pytest.raises(KitError, match="squad has none of the languages de, fr: name some of en"):
+            catalogue.fetch("squad", languages=["de", "fr"])
+        with pytest.raises(KitError, match="mmarco has no language 'dee': name some of ar, de"):
+            catalogue.fetch("mmarco", languages=["en", "dee"])
 
     def test_a_locked_file_that_was_cut_short(self):
         path = put("squad", "train-v1.1.json", ENGLISH)

@@ -183,7 +183,8 @@ def content_key(name: str, parameters: "Parameters") -> str:
 def fetch(name: str, accept_licence: bool = False, languages: Sequence[str] = ()) -> str:
     """Download a source, or check the copy that is there; a sentence on what is there now.
 
-    `languages`: only the files that these need; () for all, or for those that the name chooses (`split_part`).
+    `languages`: only the files that these need, as far as the source has them; () for all, or for those that the name
+    chooses (`split_part`). Raises KitError where the source has none of them, and for a language that no source has.
     """
     from hybridkit import lock, paths
     from hybridkit.corpora import downloads
@@ -191,10 +192,8 @@ def fetch(name: str, accept_licence: bool = False, languages: Sequence[str] = ()
     base, chosen = split_part(name)
     if base not in CATALOGUE:
         raise KitError(f'"{name}" is not in the catalogue ({", ".join(CATALOGUE)}){_nearest(name)}.')
-    source, languages = CATALOGUE[base], chosen or languages
-    unknown = [code for code in languages if code not in source.languages]
-    if unknown:
-        raise KitError(f"{base} has no language {unknown[0]!r}: name some of {', '.join(source.languages)}.")
+    source = CATALOGUE[base]
+    languages = chosen or _held_of(source, languages)
     if not source.url and not source.hub and not source.by_hand:
         return f"{name} comes with the kit; there is nothing to download."
     if accept_licence and source.must_accept:
@@ -204,6 +203,15 @@ def fetch(name: str, accept_licence: bool = False, languages: Sequence[str] = ()
     else:
         fetched = [downloads.file(source, file) for file in source.files_of(languages)]
     return f"{name}: {len(fetched)} files with the right checksums in {paths.downloads() / base}"
+
+
+def _held_of(source: Source, languages: Sequence[str]) -> tuple[str, ...]:
+    unknown = [code for code in languages if not any(code in other.languages for other in CATALOGUE.values())]
+    held = tuple(code for code in languages if code in source.languages)
+    if unknown or (languages and not held):
+        wrong = f"no language {unknown[0]!r}" if unknown else f"none of the languages {', '.join(languages)}"
+        raise KitError(f"{source.name} has {wrong}: name some of {', '.join(source.languages)}.")
+    return held
 
 
 def _holds_pairs(name: str) -> bool:

@@ -69,9 +69,9 @@ def _build(source: "Source", languages: list[str], max_rows: int, folder: Path) 
         folder,
         name=source.name,
         licence=source.licence,
-        query_ids=map(str, queries.ids),
+        query_ids=map(str, queries.each_id()),
         query_texts={code: queries.texts(code) for code in languages},
-        passage_ids=map(str, passages.ids),
+        passage_ids=map(str, passages.each_id()),
         passage_texts={code: passages.texts(code) for code in languages},
         joins=_joins(triples, max_rows, queries, passages, left),
     )
@@ -129,11 +129,15 @@ class _Texts:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def each_id(self) -> Iterator[int]:
+        """The ids as Python's numbers, some at a time."""
+        return (one for start in range(0, len(self), _BLOCK) for one in self.ids[start : start + _BLOCK].tolist())
+
     def texts(self, code: str) -> Iterator[str | None]:
         """One text, or None where it is empty, for each id."""
         lines = _lines(self.files[code], self.ids)
         held: dict[int, str] = {}
-        for row, wanted in enumerate(self.ids.tolist()):
+        for row, wanted in enumerate(self.each_id()):
             # Passages lie in the order of their ids. Queries do not, and those that are passed over are held.
             while wanted not in held:
                 found = next(lines, None)
