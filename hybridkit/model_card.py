@@ -157,10 +157,14 @@ def _base_revision(run: "Run") -> str:
 
 
 def _data(run: "Run") -> str:
+    from hybridkit import lock
     from hybridkit.corpora.catalogue import CATALOGUE
 
+    locked = lock.read()["datasets"]
+
     def revision(name: str) -> str:
-        return CATALOGUE[name].revision if name in CATALOGUE else "a file of the user's"
+        known = CATALOGUE[name].revision if name in CATALOGUE else "a file of the user's"
+        return locked.get(name, {}).get("revision") or known
 
     rows = [
         (part, d.name, d.licence, revision(d.name), f"`{d.fingerprint[:16]}`")

@@ -105,12 +105,13 @@ def test_a_hub_reads_the_metadata_and_the_figures(trained):
 def test_a_hubs_encoder_is_named_as_base_and_the_warning_goes(trained, tmp_path, monkeypatch):
     run, _ = trained
     monkeypatch.setenv("HYBRIDKIT_LOCK", str(tmp_path / "lock.json"))
-    revision = {"models": {"someone/encoder": {"revision": "0123abc"}}}
+    revision = {"models": {"someone/encoder": {"revision": "0123abc"}}, "datasets": {"museum": {"revision": "fedcba9"}}}
     (tmp_path / "lock.json").write_text(json.dumps(revision))
     other = Run(run.parameters.model_copy(update={"encoder": "someone/encoder", "training_data": ["afriqa"]}))
     vars(other).update({"datasets": run.datasets, "benchmarks": run.benchmarks, "contents": []})
     text = model_card.card(other, {})
     assert "| base encoder | someone/encoder, revision 0123abc |" in text
+    assert "| fedcba9 |" in text, "the revision that was used, and not what the catalogue says beforehand"
     assert "A model for lessons" not in text and "Not evaluated" in text
     assert ModelCard(text).data.base_model == "someone/encoder"
 

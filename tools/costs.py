@@ -46,7 +46,8 @@ def hours(count: float, rate: float) -> str:
 
 def gib(count: float) -> str:
     """Bytes in GiB."""
-    return f"{count / 2**30:,.1f}"
+    found = count / 2**30
+    return f"{found:,.1f}" if found >= 0.05 else "under 0.1"
 
 
 def where(case: dict) -> str:
@@ -129,7 +130,7 @@ def page() -> str:
 Written by `python tools/costs.py` from the rates in `benchmarks/results/throughput-*.json` and from counts; do not edit
 it by hand. {told} Hours follow from a measured rate on the device and day named in
 their row, at the batch and length named there: real texts are of many lengths, and another device has another rate, so
-measure yours and make the page again:
+measure yours and make the page again. A rate from a busy machine, by its load, is below what the device can do.
 
     python benchmarks/throughput.py --output benchmarks/results/throughput-MYGPU.json
     python tools/costs.py
