@@ -41,6 +41,17 @@ BODIES = {
 }
 
 
+def write_notebooks(folder, bodies):
+    """Notebooks with a parameters cell, the run, and cells of their own."""
+    for name, body in bodies.items():
+        cells = [nbformat.v4.new_code_cell(notebook_cell(), metadata={"tags": ["parameters"]})]
+        cells.append(nbformat.v4.new_code_cell("from hybridkit import runs\nrun = runs.from_notebook(globals())"))
+        cells += [nbformat.v4.new_code_cell(source) for source in body]
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
 @pytest.fixture
 def kit(tmp_path, monkeypatch):
     """A home with stand-in notebooks, and folders of its own; returns the folder of gates (hold-, fail-, exit-)."""
@@ -48,14 +59,7 @@ def kit(tmp_path, monkeypatch):
     gate.mkdir()
     (home / "notebooks").mkdir(parents=True)
     shutil.copytree(Path(__file__).parents[1] / "params", home / "params")
-    for name, body in BODIES.items():
-        cells = [nbformat.v4.new_code_cell(notebook_cell(), metadata={"tags": ["parameters"]})]
-        cells.append(nbformat.v4.new_code_cell("from hybridkit import runs\nrun = runs.from_notebook(globals())"))
-        cells += [nbformat.v4.new_code_cell(source) for source in body]
-        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(
-            nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), home / "notebooks" / f"{name}.ipynb"
-        )
+    write_notebooks(home / "notebooks", BODIES)
     monkeypatch.setenv("HYBRIDKIT_HOME", str(home))
     monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / "outputs"))
     monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path / "cache"))
@@ -295,19 +299,15 @@ def killed(process):
 
 
 @pytest.mark.slow
-def test_sweep_killed_three_times_ends_with_the_same_results(tmp_path, monkeypatch, small_encoder):
-    """Three runs with the kit's own notebooks, killed at random times; the times are shares of the undisturbed sweep."""
-    settings = [
-        "museum_exhibits=100",
-        "museum_evaluation_exhibits=20",
-        "steps=60",
-        "batch_size=16",
-        "checkpoint_every=5",
-    ]
-    settings += ['validation_data="museum"', "validate_every=10", f"encoder={small_encoder}"]
-    options = [part for setting in settings for part in ("--set", setting)]
+def test_sweep_killed_three_times_ends_with_the_same_results(kit, tmp_path, monkeypatch, small_encoder):
+    """Three runs trained and evaluated for real, in stand-in notebooks, killed at random shares of the undisturbed time."""
+    write_notebooks(
+        tmp_path / "home" / "notebooks", {"03_training": ["run.train()"], "04_evaluation": ["run.metrics()"]}
+    )
+    given = {"steps": 100, "batch_size": 16, "checkpoint_every": 5, "validation_data": "museum", "validate_every": 10}
+    options = [part for name, value in (SMALL | given).items() for part in ("--set", f"{name}={value}")]
     command_ = [*CLI, "sweep", "--mixtures", "mono,hybrid-0.50,cross", "--jobs", "2", *options]
-    monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path / "cache"))
+    command_ += ["--encoder", str(small_encoder)]
 
     def results(place):
         monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / place))
