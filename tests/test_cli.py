@@ -289,7 +289,7 @@ def test_commands_of_the_readme_are_there():
     for name in named:
         assert call(*name.split(), "--help").exit_code == 0, name
     for command, options in re.findall(r"hybridkit ((?:data )?[a-z]+)((?:[^\n`|#]| \\\n)*)", text):
-        for option in re.findall(r"--[a-z]+", options):
+        for option in re.findall(r"(?<!\S)--[a-z]+", options):
             assert option in call(*command.split(), "--help").output, (command, option)
     assert call("data", "show", "museum", "--review", "--language", "de").exit_code == 0
 
