@@ -399,7 +399,7 @@ def test_training_that_had_stopped_is_not_gone_on_with(data, tmp_path, small_enc
     assert record["resumed_from"] == "checkpoint-6" and record["steps"] == 6 and record["kept_step"] == 2
 
 
-@pytest.mark.parametrize("changes", [{}, {"cached_texts": 3}, VALIDATED])
+@pytest.mark.parametrize("changes", [{}, pytest.param({"cached_texts": 3}, marks=pytest.mark.slow), VALIDATED])
 def test_interrupted_run_with_dropout_ends_with_the_same_weights(data, tmp_path, small_encoder, changes):
     """Of the random states too: the small encoder has dropout. Resumed from the checkpoint before the damaged one."""
     whole = run(data, tmp_path / "whole", small_encoder, checkpoint_every=3, **changes)
