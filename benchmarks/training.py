@@ -63,7 +63,7 @@ def with_trainer(parameters, plan) -> list[float]:
         trainer = PlanTrainer(
             model=model,
             args=arguments(parameters, Path(folder)),
-            train_dataset=slots(parameters, plan),
+            train_dataset=slots(parameters, plan, parameters.steps * parameters.gradient_accumulation),
             loss=make_loss(model, parameters),
             callbacks=[Clock()],
         )
