@@ -170,6 +170,14 @@ def _disagreements(parameters: Parameters) -> Iterator[tuple[set[str], str]]:
                 'validation_data, such as validation_data: "squadshifts", or set validate_every to 0.'
             ),
         )
+    if parameters.validation_data and not parameters.validate_every:
+        yield (
+            {"validate_every", "validation_data"},
+            (
+                f"validation_data is {parameters.validation_data!r}, but validate_every is 0, so nothing would ever be "
+                'validated; set validate_every to a number of steps, or validation_data to "".'
+            ),
+        )
     if parameters.patience and not parameters.validate_every:
         yield (
             {"patience", "validate_every"},

@@ -485,7 +485,8 @@ CHANGED = {
     "validate_every": 5,
     "patience": 2,
 }
-NEEDED = {"validate_every": {"validation_data": "x"}, "patience": {"validation_data": "x", "validate_every": 5}}  # fmt: skip
+NEEDED = {"validate_every": {"validation_data": "x"}, "patience": {"validation_data": "x", "validate_every": 5}}
+NEEDED["validation_data"] = {"validate_every": 7}  # fmt: skip
 
 
 def test_the_key_ignores_the_two_names_and_nothing_else():
@@ -534,6 +535,7 @@ def test_the_page_of_parameters_lists_each_with_its_default():
     [
         ("validate_every: 10", "there is nothing to validate on; name the data in validation_data"),
         ("patience: 3", "patience is 3, but validate_every is 0"),
+        ("validation_data: 'x'", "validation_data is 'x', but validate_every is 0"),
         ("loss: equation-1\ncached_texts: 16", "cached_texts is 16, but only the in-batch loss can be cached"),
         ("gradient_checkpointing: yes", "write true or false, without quotes"),
         ("gradient_checkpointing: 1", "must be true or false"),

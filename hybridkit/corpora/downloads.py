@@ -4,6 +4,7 @@ A source whose commit and checksums stand in the catalogue is pinned. Any other 
 resolved at the first download and recorded with the checksums (`hybridkit.lock`).
 """
 
+import errno
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,10 +47,19 @@ def revision(source: "Source") -> str:
             return source.commit
         from huggingface_hub import HfApi
 
-        with told(source.name, f"the data set {source.hub}"):
+        with told(source.name, f"the data set {source.hub}", _by_hand(source)):
             return HfApi().repo_info(source.hub, repo_type="dataset", timeout=10).sha
 
     return lock.revision("datasets", source.name, newest)
+
+
+def _by_hand(source: "Source") -> str:
+    """How to do without the network, with what is not there yet."""
+    folder = paths.downloads() / source.name
+    missing = [name for name in source.files if not (folder / name).is_file()]
+    others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
+    told_missing = f" ({missing[0]}{others} not there yet)" if missing else ""
+    return f"or put a copy of the files into {folder}{told_missing}"
 
 
 def content_key(source: "Source", languages: Sequence[str]) -> str:
@@ -162,9 +172,10 @@ def told(name: str, what: str, by_hand: str = "") -> Iterator[None]:
             raise KitError(f"{what} does not exist there any more, or not for you ({status}): {by_hand}.") from fault
         raise KitError(f"{what} could not be reached: connect to the network, {by_hand}.") from fault
     except OSError as fault:
+        full = "free some space, or " if fault.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise KitError(
-            f"{what} cannot be written to {paths.downloads()} ({fault.strerror or fault}): free some space, or set "
-            "HYBRIDKIT_DOWNLOADS to a folder with more."
+            f"{what} cannot be written to {paths.downloads()} ({fault.strerror or fault}): {full}set HYBRIDKIT_DOWNLOADS to "
+            "another folder."
         ) from fault
 
 

@@ -70,6 +70,11 @@ def load_pairs(source: "Source", parameters: "Parameters") -> TrainingPairs:
 def _build(source: "Source", examples: Callable[..., Iterator[Example]], folder: Path) -> TrainingPairs:
     # The files are read anew for each column, so that none is held in memory.
     left: Counter[str] = Counter()
+    if next(iter(examples(left)), None) is None:
+        why = ", ".join(f"{number:,} {reason}" for reason, number in left.items()) or "there are none"
+        there = ", ".join(str(downloads.file(source, name)) for name in source.files)
+        raise KitError(f"{there}: no row can be trained on ({why}); delete what was cut short and fetch it again.")
+    left.clear()
     pairs = build_pairs(
         folder,
         name=source.name,
