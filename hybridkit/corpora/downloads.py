@@ -147,8 +147,10 @@ def told(name: str, what: str, by_hand: str = "") -> Iterator[None]:
     `by_hand` says how to do without the network; by default, that the files can be put among the downloads.
     """
     from huggingface_hub import errors
+    from huggingface_hub.utils import logging
     from requests.exceptions import RequestException
 
+    logging.set_verbosity_error()  # else every attempt to reach a hub that cannot be reached is told
     by_hand = by_hand or f"or put a copy of the files into {paths.downloads() / name}"
     try:
         yield
