@@ -394,7 +394,7 @@ def data_show(name, language, review) -> None:
 @data.command("audit")
 @click.option("--pairs", required=True, help="Training pairs: museum, or a JSONL file.")
 @click.option("--benchmark", required=True, help="xquad-r, museum, or a folder.")
-@click.option("--near", default=0.8, show_default=True, help="Jaccard similarity that counts as near.")
+@click.option("--near", default=0.9, show_default=True, help="Share of 5-grams that counts as near.")
 @click.option("--quick", is_flag=True, help="As before a training: nothing below `near`, only names that are given.")
 def data_audit(pairs, benchmark, near, quick) -> None:
     """Look for texts and names that training pairs share with a benchmark. Exit status 1 if any are found."""

@@ -22,14 +22,14 @@ from filelock import FileLock
 from hybridkit import paths
 from hybridkit.corpora.benchmark import Benchmark
 from hybridkit.corpora.pairs import TrainingPairs
-from hybridkit.corpora.similar import GRAM, MostSimilar, normal
+from hybridkit.corpora.similar import GRAM, SHORT, MostSimilar, normal
 from hybridkit.corpora.stores import TextStore
 from hybridkit.errors import KitError, KitWarning
 from hybridkit.files import write_text
 from hybridkit.languages import language
 
 # Part of the cache's key: to be raised when the same texts would give another report.
-_FORMAT = 1
+_FORMAT = 2
 #: Training texts that one task compares; more than this in a language are shared among processes.
 _TASK = 200_000
 _SAMPLE = 2_000  # training texts from which the rate and the rare grams are told
@@ -47,8 +47,8 @@ class AuditRow:
     """The audit of one language.
 
     `questions`, `passages`: distinct texts of the benchmark that were checked (of passages the relevant ones), against
-    `training` texts. `exact_*`: those found in training after normalisation; `near_*`: those not found so, whose
-    Jaccard similarity of character 5-grams with a training text reaches the threshold. `highest`: the highest
+    `training` texts. `exact_*`: those found in training after normalisation; `near_*`: those not found so, of
+    whose character 5-grams a training text holds the share of the threshold (`similar.likeness`). `highest`: the highest
     similarity of all, exact matches included, and its `example` (text of the benchmark, of training); 0 where it is
     below the threshold and was not looked for. `names_by`: how names were told ("given by the sources", "capitalised
     words", or "not checked").
@@ -101,6 +101,7 @@ class AuditReport:
     near: float
     full: bool
     rows: tuple[AuditRow, ...]
+    use: str = "training data"  # what the pairs are for: "training data" or "validation data"
 
     @property
     def clean(self) -> bool:
@@ -121,7 +122,7 @@ class AuditReport:
             own, other = map(_quoted, row.example)
             raise KitError(
                 f"{self._held()}, but contamination_limit is {limit:g}, so results on it would be void; such as {own}, in "
-                f"training {other}. Leave {self.training} out of training_data or {self.benchmark} out of benchmarks, or "
+                f"training {other}. Leave {self.training} out of {self.use.replace(' ', '_')} or {self.benchmark} out of benchmarks, or "
                 "raise contamination_limit knowingly."
             )
 
@@ -131,27 +132,26 @@ class AuditReport:
             return f"{self._held()}; no more than contamination_limit allows."
         names = sum(len(row.shared_names) for row in self.rows)
         return (
-            f"{self.training} (training data) and the benchmark {self.benchmark} share {names:,} names."
-            if names
-            else ""
+            f"{self.training} ({self.use}) and the benchmark {self.benchmark} share {names:,} names." if names else ""
         )
 
     def _held(self) -> str:
         share, row, kind = self.worst
         found, of = row.kinds[kind]
         return (
-            f"{self.training} (training data) holds {_percent(share)} of the {kind} in {row.language!r} of the benchmark "
+            f"{self.training} ({self.use}) holds {_percent(share)} of the {kind} in {row.language!r} of the benchmark "
             f"{self.benchmark} ({found:,} of {of:,}, word for word or nearly so)"
         )
 
     def to_markdown(self) -> str:
         """The report as Markdown: verdict, table, and the most similar texts of each language."""
         lines = [
-            f"## Audit of {self.training} (training) against {self.benchmark} (benchmark)\n",
+            f"## Audit of {self.training} ({self.use}) against {self.benchmark} (benchmark)\n",
             self._verdict() + "\n",
             (
-                f"Near: Jaccard similarity of character {GRAM}-grams of at least {self.near:g}. Texts are compared "
-                "within a language; of passages, the relevant ones are checked.\n"
+                f"Near: a training text holds at least {self.near:g} of the text's character {GRAM}-grams (of a text "
+                f"with fewer than {SHORT}: their Jaccard similarity). Texts are compared within a language; of passages, "
+                "the relevant ones are checked.\n"
             ),
             "| language | training | questions | exact | near | passages | exact | near | highest | shared names |",
             "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
@@ -176,17 +176,17 @@ class AuditReport:
         return f"**Not clean**: {' and '.join(faults)}.{aside}"
 
 
-def audit(pairs: TrainingPairs, benchmark: Benchmark, near: float = 0.8, full: bool = True) -> AuditReport:
+def audit(pairs: TrainingPairs, benchmark: Benchmark, near: float = 0.9, full: bool = True) -> AuditReport:
     """Look for questions, relevant passages and names of `benchmark` among all queries and passages of `pairs`.
 
-    `near`: the Jaccard similarity of character 5-grams, above 0 and up to 1, from which a text counts as a near
-    duplicate. Not `full`: no highest similarity below `near`, and no names but those that the sources give; takes half
+    `near`: the share of a text's character 5-grams, above 0 and up to 1, from which a training text that holds them
+    makes it a near duplicate (`similar.likeness`). Not `full`: no highest similarity below `near`, and no names but those that the sources give; takes half
     the time. A language is read from the cache where the same texts were audited before; a language of more than
     200,000 training texts is shared among all processors, with a KitWarning on how long that takes if it is long.
     Memory is bounded by the blocks. Raises KitError for another `near`.
     """
     if not 0 < near <= 1:
-        raise KitError(f"near is {near!r}: write a similarity above 0 and up to 1, such as 0.8.")
+        raise KitError(f"near is {near!r}: write a similarity above 0 and up to 1, such as 0.9.")
     codes = sorted({*benchmark.languages, *benchmark.query_languages.tolist()})
     folder = paths.cache() / "audits" / _content(pairs, benchmark, near, full)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,12 @@
 """The training text most similar to each text of a benchmark, by character 5-grams, without comparing all pairs.
 
-Two texts are as similar as the Jaccard index of their sets of 5-grams. Where similarities from 0.8 up are looked for, a
-text that lacks more than a fifth of another's grams is out of the question. So of each benchmark text only the grams
-that are rarest in training are indexed, just enough of them that a training text without some of these is out (prefix
-filtering: Bayardo, Ma and Srikant, Scaling up all pairs similarity search, WWW 2007). What is left is compared in
-full, so nothing is missed.
+How similar a training text is to a benchmark's is the share of the benchmark text's 5-grams that it has: 1 where it holds
+that text word for word, however much stands around it. A benchmark text of few grams may stand in a long passage by
+chance; for it the Jaccard index of both sets of grams counts. Where similarities from 0.9 up are looked for, a training
+text that lacks more than a tenth of the benchmark text's grams is out of the question, by either measure. So of each
+benchmark text only the grams that are rarest in training are indexed, just enough of them that a training text without
+some of these is out (prefix filtering: Bayardo, Ma and Srikant, Scaling up all pairs similarity search, WWW 2007). What
+is left is compared in full, so nothing is missed.
 """
 
 import unicodedata
@@ -13,6 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 GRAM = 5  # characters
+#: Benchmark texts of fewer distinct grams are compared by their Jaccard index.
+SHORT = 10
 #: Training texts at a time; bounds the memory, and keeps most arrays in the processor's cache.
 BLOCK = 1_000
 # So many indexed grams, and a twentieth of the text's, must be shared before two texts are compared. With fewer more
@@ -31,11 +35,14 @@ def normal(text: str) -> str:
     return " ".join(folded.split())
 
 
-def jaccard(one: str, other: str) -> float:
-    """Jaccard index of the sets of 5-grams of two normalised texts; 0 where neither is as long as a gram."""
-    a, b = ({text[i : i + GRAM] for i in range(len(text) - GRAM + 1)} for text in (one, other))
+def likeness(own: str, trained: str) -> float:
+    """Share of the distinct 5-grams of `own` that `trained` has; below `SHORT` of them the Jaccard index of both sets.
+
+    Both normalised. 0 where neither is as long as a gram.
+    """
+    a, b = ({text[i : i + GRAM] for i in range(len(text) - GRAM + 1)} for text in (own, trained))
     shared = len(a & b)
-    return shared / max(len(a) + len(b) - shared, 1)
+    return shared / (len(a) if len(a) >= SHORT else max(len(a | b), 1))
 
 
 class MostSimilar:
@@ -127,7 +134,7 @@ class MostSimilar:
             order = np.lexsort((place, -bound, row))
             likeliest = order[np.flatnonzero(np.diff(row[order], prepend=-1))]
             for one in likeliest:
-                similarity = jaccard(self._normal[row[one]], texts[place[one]])
+                similarity = likeness(self._normal[row[one]], texts[place[one]])
                 if similarity > self.best[row[one]]:
                     self.best[row[one]], self.partner[row[one]] = similarity, block[place[one]]
             left = self._matters(row, bound)
@@ -152,11 +159,12 @@ class MostSimilar:
         some = np.flatnonzero(shared.data > needed[shared.indices])
         place, row = np.searchsorted(shared.indptr, some, side="right") - 1, shared.indices[some]
         most = shared.data[some] + self._left_out[row]
-        # Then with as many as it has at least: characters that no benchmark text has are one and the same here.
-        size = np.zeros(len(texts), dtype=np.int64)
-        for one in np.flatnonzero(np.bincount(place, minlength=len(texts))):
+        # For short ones with as many as it has at least: characters that no benchmark text has are one and the same here.
+        size, short = np.zeros(len(texts), dtype=np.int64), self._size[row] < SHORT
+        for one in np.flatnonzero(np.bincount(place[short], minlength=len(texts))):
             size[one] = len(_distinct(self._keys(texts[one])))
-        bound = most / (np.maximum(size[place], most) + self._size[row] - most)
+        others = np.where(short, np.maximum(size[place] - most, 0), 0)
+        bound = most / (self._size[row] + others)
         good = self._matters(row, bound)
         return place[good], row[good], bound[good]
 
