@@ -291,8 +291,9 @@ def _print_steps(step: int, steps: int) -> None:
 @click.option("--shards", type=click.IntRange(1), help="Parts of the corpus, each kept when done (docs/evaluation.md).")
 @click.option("--scheduler", metavar="ADDRESS", help="A dask.distributed scheduler to run the shards on.")
 @click.option("--keep-embeddings", is_flag=True, help="Keep a model's embeddings in half precision, to use again.")
+@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Texts encoded at a time.")
 def evaluate(
-    model, embeddings, benchmark, trained, csv_file, output, no_lexical, shards, scheduler, keep_embeddings
+    model, embeddings, benchmark, trained, csv_file, output, no_lexical, shards, scheduler, keep_embeddings, batch_size
 ) -> None:
     """Evaluate a model, or ready embeddings, in every monolingual, cross-lingual and multilingual setting."""
     if bool(model) == bool(embeddings):
@@ -310,7 +311,7 @@ def evaluate(
     for code in codes or []:
         if code not in known:
             raise KitError(f"--trained names {code!r}, but {data.name} has {' '.join(known)}; leave it out.")
-    gold = evaluation.evaluate(data, model, embeddings, shards, scheduler, keep_embeddings, report=_print_part)
+    gold = evaluation.evaluate(data, model, embeddings, shards, scheduler, keep_embeddings, _print_part, batch_size)
     click.echo(comparison.evaluation_markdown(gold, codes))
     if output:
         gold.save(output)

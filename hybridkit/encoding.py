@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hybridkit.counting import GROUP, TILE
+from hybridkit.errors import KitError
 from hybridkit.files import written_whole
 from hybridkit.ranks import distinct_languages, take
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Candidates whose texts are encoded together, by one thread: 4,096.
 WIDTH = GROUP * TILE[1]
+#: Texts that a model encodes at a time, where nothing else is said.
+BATCH = 128
 #: Blocks that are held.
 _HELD = 2
 #: Texts that are read at one time where a whole corpus is looked through.
@@ -55,7 +58,17 @@ def documents(model, batch_size: int) -> Callable[[list[str]], np.ndarray]:
 
 
 def _encode(encode, texts: list[str], batch_size: int) -> np.ndarray:
-    found = encode(texts, batch_size=batch_size, show_progress_bar=False, normalize_embeddings=True)
+    """Raises KitError where the memory of the GPU runs out. A smaller batch is not tried: it would change the last bits."""
+    import torch
+
+    try:
+        found = encode(texts, batch_size=batch_size, show_progress_bar=False, normalize_embeddings=True)
+    except torch.OutOfMemoryError as fault:
+        raise KitError(
+            f"The memory of the GPU ran out with {batch_size} texts encoded at a time: end what else uses it, or evaluate "
+            f"with `hybridkit evaluate --batch-size {max(1, batch_size // 2)}`, which may change the last bits of a score; "
+            "a run keeps its trained model, and the same command with CUDA_VISIBLE_DEVICES= evaluates it on the processor."
+        ) from fault
     return np.asarray(found, np.float32)
 
 

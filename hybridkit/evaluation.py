@@ -24,25 +24,27 @@ def evaluate(
     scheduler: str | None = None,
     keep: bool = False,
     report=over_shards.silent,
+    batch_size: int = encoding.BATCH,
 ) -> GoldRanks:
     """Gold ranks of a model, by folder or id, or of ready `embeddings`, a folder.
 
     Over shards where `shards`, `scheduler` (the address of a dask.distributed scheduler) or `keep` is given, or the
     benchmark is large; the counts are the same, but those of embeddings that are kept (see `shards.evaluate_model`).
+    A model encodes `batch_size` texts at a time.
     """
     small = len(benchmark.candidate_ids) <= IN_MEMORY and not (shards or scheduler or keep)
     if small:
         if model:
-            return evaluate_model(model, benchmark)
+            return evaluate_model(model, benchmark, batch_size=batch_size)
         return gold_ranks(*load_embeddings(embeddings, benchmark), benchmark, system=Path(embeddings).name)
     kept = {"shards": shards, "report": report}
     kept["make_executor"] = partial(cluster_executor, scheduler) if scheduler else None
     if model:
-        return over_shards.evaluate_model(model, benchmark, keep=keep, **kept)
+        return over_shards.evaluate_model(model, benchmark, batch_size=batch_size, keep=keep, **kept)
     return over_shards.evaluate_embeddings(embeddings, benchmark, **kept)
 
 
-def evaluate_model(model, benchmark: Benchmark, system: str = "", batch_size: int = 128) -> GoldRanks:
+def evaluate_model(model, benchmark: Benchmark, system: str = "", batch_size: int = encoding.BATCH) -> GoldRanks:
     """Gold ranks of a model, given as a SentenceTransformer, a folder or an id.
 
     Queries are encoded with the model's own query prompt and candidates with its document prompt, as saved
@@ -59,7 +61,7 @@ def evaluate_model(model, benchmark: Benchmark, system: str = "", batch_size: in
 
 
 def embed(
-    model, benchmark: Benchmark, batch_size: int = 128, layout: Layout | None = None
+    model, benchmark: Benchmark, batch_size: int = encoding.BATCH, layout: Layout | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors of a SentenceTransformer: (queries, dimension) and (candidates, dimension), float32.
 

@@ -32,9 +32,9 @@ def train(run: "Run", on_step: Callable[[int, int], None]) -> dict:
     count = 1 if processes.count() > 1 else chosen(run.parameters.batch_size)
     from hybridkit import training
 
-    if count == 1:
+    if count == 1 or training.finished(run.folder):
         return training.train(run.parameters, run.plan, run.folder, on_step)
-    return training.finished(run.folder) or _launch(run, count, on_step)
+    return _launch(run, count, on_step)
 
 
 def chosen(batch_size: int) -> int:

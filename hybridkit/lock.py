@@ -19,7 +19,7 @@ _EMPTY = {"datasets": {}, "models": {}, "accepted": {}}
 
 
 def read() -> dict:
-    """What is locked: "datasets" and "models" (by name: revision, date, files with SHA-256 and bytes), "accepted"."""
+    """What is locked: "datasets" and "models" (by name: revision, date, files with SHA-256 and bytes, contents by commit), "accepted"."""
     path = paths.lock_file()
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -42,6 +42,15 @@ def revision(kind: str, name: str, newest: Callable[[], str]) -> str:
     """
     held = read()[kind].get(name, {}).get("revision")
     return held or _record(kind, name, {"revision": newest(), "locked": _today()})["revision"]
+
+
+def contents(kind: str, name: str, commit: str, told: Callable[[], list[str]]) -> list[str]:
+    """The names of the files that are read of a data set or model at a commit; the first time what `told()` lists, recorded.
+
+    Raises whatever `told` raises.
+    """
+    held = read()[kind].get(name, {}).get("contents", {}).get(commit)
+    return held or _record(kind, name, {"contents": {commit: told()}})["contents"][commit]
 
 
 def check_file(kind: str, name: str, file: str, path: Path) -> None:
@@ -79,8 +88,8 @@ def _record(part: str, name: str, entry: dict) -> dict:
         held = read()
         old = held[part].get(name, {})
         # What another process has recorded in the meantime stays.
-        files = entry.get("files", {}) | old.get("files", {})
-        held[part][name] = {**entry, **old, **({"files": dict(sorted(files.items()))} if files else {})}
+        merged = {key: entry.get(key, {}) | old.get(key, {}) for key in ("contents", "files")}
+        held[part][name] = {**entry, **old, **{key: dict(sorted(of.items())) for key, of in merged.items() if of}}
         held = {key: dict(sorted(value.items())) for key, value in held.items()}
         write_text(path, json.dumps(held, indent=1, ensure_ascii=False) + "\n")
         return held[part][name]

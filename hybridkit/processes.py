@@ -6,8 +6,14 @@ They are started by torchrun, `accelerate launch` or `hybridkit.launch`, which t
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from hybridkit.errors import KitError
+
+#: How long processes wait for another: process 0 may audit, or wait for a lock, for hours before it trains.
+PATIENCE = timedelta(days=1)
+_PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
+_OTHER_TRAININGS = ("USE_FSDP", "USE_DEEPSPEED", "USE_MEGATRON_LM", "USE_PARALLELISM_CONFIG")
 
 
 def count() -> int:
@@ -30,6 +36,25 @@ def check(batch_size: int, processes: int) -> None:
         )
 
 
+def check_surroundings(precision: str) -> None:
+    """Raise KitError where accelerate's part of the environment asks for another training than the parameters do.
+
+    `accelerate launch` sets it from the user's configuration, and the libraries read it past the parameters.
+    """
+    given = {name: os.environ.get(f"ACCELERATE_{name}", "").lower() for name in _OTHER_TRAININGS}
+    asked = [name for name, value in given.items() if value in ("true", "1", "yes", "on", "y", "t")]
+    mixed = os.environ.get("ACCELERATE_MIXED_PRECISION", "").lower()
+    asked += ["MIXED_PRECISION"] if mixed not in ("", "no", _PRECISIONS[precision]) else []
+    backend = os.environ.get("ACCELERATE_DYNAMO_BACKEND", "").lower()
+    asked += ["DYNAMO_BACKEND"] if backend not in ("", "no") else []
+    if asked:
+        told = ", ".join(f"ACCELERATE_{name}={os.environ[f'ACCELERATE_{name}']}" for name in asked)
+        raise KitError(
+            f"The environment has {told}, which would train otherwise than the parameters say (precision is {precision}): "
+            "unset it, or start with torchrun or `accelerate launch` with a configuration that leaves it out."
+        )
+
+
 @contextmanager
 def group() -> Iterator[None]:
     """Join the other processes for the block; nothing is to be done where there is only one.
@@ -48,7 +73,7 @@ def group() -> Iterator[None]:
     from accelerate import PartialState
 
     ours = not torch.distributed.is_initialized()
-    PartialState(cpu=not torch.cuda.is_available())  # joins them, and takes this process's own GPU
+    PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)  # joins them, and takes this process's own GPU
     yield
     if ours:
         torch.distributed.destroy_process_group()

@@ -211,6 +211,7 @@ def train(
     must be one that all of them see, and process 0 alone writes, locks and calls `on_step`.
     """
     processes.check(parameters.batch_size, processes.count())
+    processes.check_surroundings(parameters.precision)
     folder.mkdir(parents=True, exist_ok=True)
     first = processes.rank() == 0
     with ExitStack() as held:
@@ -222,7 +223,8 @@ def train(
                 done = _train(parameters, plan, folder, on_step)
             if first:
                 write_text(folder / RECORD, json.dumps(done, indent=1))
-                shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        if first:  # also where a kill has left them beside a finished model
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         processes.barrier()
         return finished(folder)
 
@@ -350,6 +352,8 @@ def slots(parameters: Parameters, plan: BatchPlan, batches: int) -> Dataset:
     return dataset
 
 
+#: What the paper leaves open of AdamW and no parameter names: the libraries' defaults, held fast (docs/open-choices.md).
+OPTIMISER = {"adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8, "max_grad_norm": 1.0}
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
 
@@ -367,6 +371,7 @@ def arguments(parameters: Parameters, folder: Path) -> SentenceTransformerTraini
         lr_scheduler_type=_SCHEDULES[parameters.schedule],
         warmup_steps=int(parameters.warmup_fraction * parameters.steps),
         weight_decay=parameters.weight_decay,
+        **OPTIMISER,
         bf16=parameters.precision == "bfloat16",
         activation_checkpointing=parameters.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if parameters.gradient_checkpointing else None,

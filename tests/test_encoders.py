@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from hybridkit import encoders, hub, lock
 from hybridkit.corpora import museum
-from hybridkit.errors import KitError
+from hybridkit.errors import KitError, KitWarning
 
 
 @pytest.fixture
@@ -141,7 +141,11 @@ def hub_of_one(tmp_path, monkeypatch, small_encoder):
 
     def download(repo, revision, allow_patterns):
         asked.append(("download", revision, sorted(allow_patterns)))
-        shutil.copytree(small_encoder, snapshot(revision), ignore=shutil.ignore_patterns("*.bin"))
+        shutil.copytree(small_encoder, snapshot(revision), dirs_exist_ok=True)
+        for name in allow_patterns:
+            path = snapshot(revision) / name
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
         return str(snapshot(revision))
 
     there = [*(path.name for path in small_encoder.iterdir()), "pytorch_model.bin", "onnx/model.onnx", "code.py"]
@@ -175,6 +179,7 @@ def test_id_is_locked_at_its_newest_revision_and_asked_for_once(hub_of_one, monk
     wanted = sorted([*(p.name for p in small_encoder.iterdir()), "2_Dense/config.json", "2_Dense/pytorch_model.bin"])
     assert asked == [("about", NEW, 10), ("about", NEW, 10), ("download", NEW, wanted)]
     held = lock.read()["models"]["ours/clock"]
+    assert held["contents"] == {NEW: wanted}
     assert held["revision"] == NEW and held["files"]["model.safetensors"]["sha256"] == digest(small_encoder)
     no_hub(monkeypatch)
     hub._checked.cache_clear()
@@ -192,7 +197,40 @@ def test_without_network_the_cached_commit_is_locked(hub_of_one, monkeypatch, sm
     refs = snapshot(OLD).parents[1] / "refs"
     refs.mkdir()
     (refs / "main").write_text(OLD)
-    assert encoders.load("ours/clock") and encoders.content_key("ours/clock") == OLD and asked == []
+    with pytest.warns(KitWarning, match="whether its copy in .* is complete could not be checked; connect"):
+        assert encoders.load("ours/clock")
+    assert encoders.content_key("ours/clock") == OLD and asked == []
+
+
+def test_cached_copy_that_lacks_files_is_completed_or_told(hub_of_one, monkeypatch, small_encoder):
+    """As transformers' AutoModel or a killed download leaves it: a configuration and weights, and no more."""
+    snapshot, asked = hub_of_one
+    lock.revision("models", "ours/clock", lambda: OLD)
+    shutil.copytree(small_encoder, snapshot(OLD))
+    encoders.load("ours/clock")
+    assert [what for what, *_ in asked] == ["about", "download"] and (snapshot(OLD) / "2_Dense/config.json").exists()
+    hub._checked.cache_clear()
+    encoders.load("ours/clock")
+    assert len(asked) == 2  # the list is locked, and nothing is missing
+    (snapshot(OLD) / "2_Dense/config.json").unlink()
+    hub._checked.cache_clear()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(snapshot(OLD)))
+    with pytest.raises(KitError, match="copy of the model ours/clock in .* lacks 2_Dense/config.json, which could not"):
+        encoders.load("ours/clock")
+
+
+def test_without_network_a_sentence_transformer_without_its_modules_is_refused(hub_of_one, monkeypatch, small_encoder):
+    snapshot, _ = hub_of_one
+    no_hub(monkeypatch)
+    lock.revision("models", "sentence-transformers/clock", lambda: OLD)
+    folder = snapshot(OLD).parents[2] / "models--sentence-transformers--clock" / "snapshots" / OLD
+    shutil.copytree(small_encoder, folder)
+    with pytest.raises(KitError, match="sentence-transformers/clock in .* lacks modules.json, so it would be"):
+        encoders.load("clock")
+    shutil.rmtree(folder)
+    encoders.load(str(small_encoder)).save_pretrained(str(folder))
+    with pytest.warns(KitWarning, match="could not be checked"):
+        assert encoders.load("clock")
 
 
 def test_weights_that_differ_from_the_lock_are_told(hub_of_one):

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import processes_worker
@@ -125,6 +126,31 @@ def test_processes_that_cannot_be_found_are_told(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "1")
     with processes.group():
         assert processes.told_by_first(True) and processes.rank() == 0
+
+
+def test_surroundings_that_ask_for_the_same_training_are_let_be(monkeypatch):
+    for name in ("USE_FSDP", "USE_DEEPSPEED"):
+        monkeypatch.setenv(f"ACCELERATE_{name}", "false")
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "NO")
+    monkeypatch.setenv("ACCELERATE_DYNAMO_MODE", "default")  # `accelerate launch` always sets it
+    for precision, given in (("float32", "no"), ("bfloat16", "no"), ("bfloat16", "bf16")):
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", given)
+        processes.check_surroundings(precision)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    with pytest.raises(KitError, match="ACCELERATE_MIXED_PRECISION=fp16.*precision is bfloat16"):
+        processes.check_surroundings("bfloat16")
+
+
+def test_processes_wait_long_for_the_first(monkeypatch):
+    """It may audit, or wait for a lock, for longer than the library's ten minutes."""
+    waits = []
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("accelerate.PartialState", lambda cpu, timeout: waits.append(timeout))
+    monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: None)
+    with processes.group():
+        assert waits == [timedelta(days=1)]
 
 
 def test_how_many_processes(monkeypatch):

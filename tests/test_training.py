@@ -5,6 +5,8 @@ import json
 import os
 import resource
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from processes_worker import exact
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from hybridkit import checkpoints, encoders, training
+from hybridkit import checkpoints, cli, encoders, encoding, training, validation
 from hybridkit.corpora import museum
 from hybridkit.errors import KitError
 from hybridkit.evaluation import evaluate_model
@@ -125,6 +127,46 @@ def test_kill_between_model_and_record_is_mended(data, tmp_path, small_encoder):
     (tmp_path / "run" / "training.json").unlink()
     assert run(data, tmp_path / "run", small_encoder)["steps"] == 12
     assert same(before, weights(tmp_path / "run"))
+
+
+def test_checkpoints_left_beside_a_finished_model_go(data, tmp_path, small_encoder):
+    """A kill after the record was written, and before they were removed."""
+    record = run(data, tmp_path / "run", small_encoder, steps=2)
+    (tmp_path / "run" / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+    assert run(data, tmp_path / "run", small_encoder, steps=2) == record
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_what_no_parameter_names_is_held_fast_and_on_the_page(tmp_path, small_encoder):
+    """Whatever the defaults of the libraries become."""
+    page = (Path(__file__).parents[1] / "docs" / "open-choices.md").read_text(encoding="utf-8")
+    found = arguments(settings(small_encoder), tmp_path)
+    told = f"{found.adam_beta1}, {found.adam_beta2}, {found.adam_epsilon}; {found.max_grad_norm}: the defaults"
+    assert told in page and set(training.OPTIMISER) == {"adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"}
+    assert f"| batches of a validation | {validation.BATCHES} of" in page
+    assert f"| {encoding.BATCH} texts at a time" in page
+    option = next(o for o in cli.evaluate.params if o.name == "batch_size")
+    assert option.default == encoding.BATCH
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("MIXED_PRECISION", "bf16"), ("USE_FSDP", "true"), ("USE_DEEPSPEED", "True"), ("DYNAMO_BACKEND", "INDUCTOR")],
+)
+def test_surroundings_that_ask_for_another_training_are_told(data, tmp_path, small_encoder, monkeypatch, name, value):
+    monkeypatch.setenv(f"ACCELERATE_{name}", value)
+    with pytest.raises(KitError, match=f"environment has ACCELERATE_{name}={value}, .*precision is float32.*unset it"):
+        run(data, tmp_path / "run", small_encoder, precision="float32")
+    assert not (tmp_path / "run").exists()
+
+
+def test_memory_that_runs_out_in_encoding_is_told(small_encoder):
+    def full(texts, **_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    model = SimpleNamespace(encode_document=full)
+    with pytest.raises(KitError, match="GPU ran out with 128 texts encoded at a time: .*evaluate --batch-size 64"):
+        encoding.documents(model, 128)(["a clock"])
 
 
 @pytest.mark.parametrize("damage", ['{"loss": [[1', "{}", "[]"])
