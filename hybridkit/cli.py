@@ -118,22 +118,23 @@ def sweep(profile, encoder, overrides, mixtures, seeds, jobs, processes, schedul
     from hybridkit import params
     from hybridkit import sweep as sweeping
     from hybridkit.display import SweepDisplay
+    from hybridkit.processes import processors
     from hybridkit.runs import Run
 
     params.profile_file(profile)
     names = params.mixture_names() if mixtures == "all" else mixtures.split(",") if mixtures else sweeping.MIXTURES
     runs = [Run(_parameters(profile, name, seed, encoder, overrides)) for seed in _seeds(seeds) for name in names]
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = processors()
     if not jobs:
         from hybridkit.launch import gpus
 
-        jobs = 1 if gpus() else max(1, processors // (processes or 1))
+        jobs = 1 if gpus() else max(1, available // (processes or 1))
 
     def executor():
         return sweeping.cluster_executor(scheduler) if scheduler else sweeping.local_executor(jobs)
 
     with SweepDisplay(runs) as display:
-        outcomes = sweeping.sweep(runs, executor, max(1, processors // jobs), display.report)
+        outcomes = sweeping.sweep(runs, executor, max(1, available // jobs), display.report)
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     for outcome in failed:
         click.echo(f"failed: {outcome.name}: {outcome.message}", err=True)

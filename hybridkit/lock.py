@@ -63,8 +63,9 @@ def check_file(kind: str, name: str, file: str, path: Path) -> None:
     size = path.stat().st_size
     held = read()[kind].get(name, {}).get("files", {}).get(file)
     if held is None:
-        _record(kind, name, {"files": {file: {"sha256": found, "bytes": size}}})
-    elif held["sha256"] != found:
+        # What stands there may by now be what another process saw.
+        held = _record(kind, name, {"files": {file: {"sha256": found, "bytes": size}}})["files"][file]
+    if held["sha256"] != found:
         raise KitError(
             f"{path} has the SHA-256 {found} ({size:,} bytes), but {paths.lock_file()} says {held['sha256']} "
             f"({held['bytes']:,} bytes) for {file} of {name}: delete the file and download it again, or, if the new one "

@@ -147,13 +147,10 @@ def _base_name(run: "Run") -> str:
 
 
 def _base_revision(run: "Run") -> str:
-    from hybridkit import encoders, lock
+    from hybridkit import encoders
 
-    locked = lock.read()["models"].get(run.parameters.encoder, {}).get("revision")
     content = encoders.content_key(run.parameters.encoder)
-    if locked:
-        return f"revision {locked}"
-    return f"content {content[:16]}" if content else "revision not locked"
+    return f"revision {content}" if encoders.is_id(run.parameters.encoder) else f"content {content[:16]}"
 
 
 def _data(run: "Run") -> str:
@@ -203,6 +200,7 @@ def _metadata(run: "Run", measured: dict) -> str:
     from huggingface_hub import ModelCardData
 
     from hybridkit.corpora.catalogue import CATALOGUE
+    from hybridkit import hub
     from hybridkit.encoders import TINY
 
     p = run.parameters
@@ -212,7 +210,7 @@ def _metadata(run: "Run", measured: dict) -> str:
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=["sentence-transformers", "sentence-similarity", "feature-extraction", "arxiv:2408.10536", TAG],
-        base_model=p.encoder if _base_name(run) == p.encoder and p.encoder not in TINY else None,
+        base_model=hub.repository(p.encoder) if _base_name(run) == p.encoder and p.encoder not in TINY else None,
         datasets=hubs or None,
         model_name=run.title,
         eval_results=_eval_results(measured) or None,

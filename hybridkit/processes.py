@@ -26,6 +26,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0")) if count() > 1 else 0
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def check(batch_size: int, processes: int) -> None:
     """Raise KitError unless so many processes can take equal slices of a batch."""
     if batch_size % processes:

@@ -194,9 +194,9 @@ def approximate_ranks(
         seconds = time.perf_counter() - started
         same = found[benchmark.gold_query] == np.asarray(benchmark.gold_candidate)[:, None]
         rows.append((name, np.where(same.any(axis=1), 1.0 + same.argmax(axis=1), np.inf), seconds))
-    within, truth = true <= k, _average_precision(true, benchmark.gold_query, k)
+    within, truth = true <= k, _mean_average_precision(true, benchmark.gold_query, k)
     table = [
-        (name, (ranks <= k)[within].mean(), precision := _average_precision(ranks, benchmark.gold_query, k), precision - truth, seconds)
+        (name, (ranks <= k)[within].mean(), precision := _mean_average_precision(ranks, benchmark.gold_query, k), precision - truth, seconds)
         for name, ranks, seconds in rows
     ]  # fmt: skip
     return pd.DataFrame(table, columns=["index", "golds_found", "mAP", "difference", "seconds"])
@@ -224,11 +224,12 @@ def _approximate(candidates: np.ndarray) -> Iterator[tuple[str, object]]:
     yield "HNSW, 32 neighbours", graph
 
 
-def _average_precision(ranks: np.ndarray, query: np.ndarray, k: int) -> float:
-    """Mean over queries of the precision at each gold within k, summed and divided by the query's golds."""
-    order = np.lexsort((ranks, query))
-    query, ranks = np.asarray(query)[order], ranks[order]
-    starts = np.flatnonzero(np.diff(query, prepend=-1))
-    golds = np.diff(starts, append=len(query))
-    position = np.arange(len(query)) - np.repeat(starts, golds) + 1
-    return float((np.add.reduceat(np.where(ranks <= k, position / ranks, 0), starts) / golds).mean())
+def _mean_average_precision(ranks: np.ndarray, query: np.ndarray, k: int) -> float:
+    """Mean average precision over queries, where golds beyond rank k count nothing."""
+    from hybridkit import metrics
+
+    query, within = np.asarray(query), ranks <= k
+    found = metrics.rank_golds(ranks[within], query[within])
+    golds = np.bincount(query)
+    share = found.sizes / golds[found.queries]
+    return float((metrics.average_precision(found) * share).sum() / np.count_nonzero(golds))

@@ -101,6 +101,10 @@ class _Work:
     folder: Path
     tile: tuple[int, int]
 
+    def __reduce__(self):
+        """Only what it was made of is sent with a task; the columns are read again where it is done."""
+        return _Work, (self.folder, self.tile)
+
     def prepare(self, layout: Layout, queries: np.ndarray) -> None:
         """Write what tasks read."""
         encoding.write(self.folder / "queries.npz", vectors=queries)

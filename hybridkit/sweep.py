@@ -310,12 +310,29 @@ def _stop_children() -> None:
         psutil.wait_procs(children, timeout=3)
 
 
+class ClusterExecutor(Executor):
+    """The workers of a dask.distributed cluster; its connection is closed with it."""
+
+    def __init__(self, address: str):
+        from distributed import Client
+
+        self._client = Client(address, timeout=20)
+        self._executor = self._client.get_executor(retries=0)
+
+    def submit(self, function, /, *arguments):
+        """Run the function on some worker."""
+        return self._executor.submit(function, *arguments)
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Wait for the tasks, or cancel them, and close the connection."""
+        self._executor.shutdown(wait)
+        self._client.close()
+
+
 def cluster_executor(address: str) -> Executor:
     """The workers of a dask.distributed cluster, which must see the same folders. Raises KitError if it cannot be reached."""
-    from distributed import Client
-
     try:
-        return Client(address, timeout=20).get_executor(retries=0)
+        return ClusterExecutor(address)
     except (OSError, ValueError, TimeoutError) as fault:
         raise KitError(
             f"No dask scheduler answers at {address} ({type(fault).__name__}); "

@@ -16,10 +16,11 @@ from urllib.parse import quote
 import numpy as np
 
 from hybridkit.corpora.benchmark import Benchmark
+from hybridkit.counting import TILE, filled
 from hybridkit.errors import KitError
 from hybridkit.files import written_whole
 from hybridkit.metrics import SETTINGS
-from hybridkit.ranks import TILE, pool_order
+from hybridkit.ranks import Layout, check_finite
 
 #: Scores up to here are whole numbers of float32, in which trec_eval reads them.
 MOST = 2**24
@@ -35,11 +36,12 @@ def export(
     tag: str,
     top: int = 100,
     cross_lingual: bool = False,
+    layout: Layout | None = None,
 ) -> list[Path]:
     """Write `monolingual` and `multilingual` .run and .qrels of a benchmark into `folder`; return the run files.
 
     `queries` (queries, dimensions) and `candidates` (candidates, dimensions): vectors in the benchmark's order, as
-    `ranks.gold_ranks` takes them; scores are the same float32 numbers. Each list holds the `top` best candidates: in
+    `ranks.gold_ranks` takes them; with the same `layout` scores are the same float32 numbers. Each list holds the `top` best candidates: in
     the query's own language, in all languages, and with `cross_lingual` also in each other language (a pair of files
     `cross-lingual-<pool>` a language). Queries without a relevant passage in a pool are left out, as in the kit's
     figures. Raises KitError for a folder that holds something, and for a `top` that scores could not tell apart.
@@ -61,7 +63,7 @@ def export(
     with written_whole(folder.absolute()) as stage, ExitStack() as opened:
         stage.mkdir()
         files = {n: opened.enter_context((stage / f"{n}.run").open("w", encoding="utf-8")) for n in names}
-        for query, lists in _top_lists(queries, candidates, benchmark, ids, top):
+        for query, lists in _top_lists(queries, candidates, benchmark, layout or Layout(benchmark), ids, top):
             for name, pool in _settings(str(benchmark.query_languages[query]), pools, names):
                 if any(pool is None or benchmark.candidate_languages[gold] == pool for gold in relevant[query]):
                     files[name].writelines(_lines(asked[query], (ids[row] for row in lists[pool]), top, tag))
@@ -83,7 +85,7 @@ def export_run(
     Vectors come from the run's model, or from `embeddings` (a folder as `ranks.load_embeddings` reads it, for one
     benchmark). Raises KitError for a folder without a run, and for a benchmark that is no longer what it was.
     """
-    from hybridkit import params
+    from hybridkit import encoding, params
     from hybridkit.corpora import catalogue
     from hybridkit.ranks import load_embeddings
 
@@ -100,9 +102,11 @@ def export_run(
     written: list[Path] = []
     for benchmark in (catalogue.benchmark(name, parameters) for name in names):
         _check_same(place, benchmark)
-        vectors = load_embeddings(embeddings, benchmark) if embeddings else _encoded(place / "model", benchmark)
+        # The layouts of `evaluation`, in which the gold ranks were counted.
+        layout = Layout(benchmark, None if embeddings else encoding.same_text(benchmark))
+        vectors = load_embeddings(embeddings, benchmark) if embeddings else _encoded(place / "model", benchmark, layout)
         tag = re.sub(r"\W+", "-", f"{parameters.encoder} {parameters.mixture} seed {parameters.seed}").strip("-")
-        written += export(*vectors, benchmark, folder / Path(benchmark.name).name, tag, top, cross_lingual)
+        written += export(*vectors, benchmark, folder / Path(benchmark.name).name, tag, top, cross_lingual, layout)
     return written
 
 
@@ -117,11 +121,11 @@ def _check_same(place: Path, benchmark: Benchmark) -> None:
         )
 
 
-def _encoded(model: Path, benchmark: Benchmark) -> tuple[np.ndarray, np.ndarray]:
+def _encoded(model: Path, benchmark: Benchmark, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     from hybridkit.encoders import load
     from hybridkit.evaluation import embed
 
-    return embed(load(str(model)), benchmark)
+    return embed(load(str(model)), benchmark, layout=layout)
 
 
 def _written(one: str) -> str:
@@ -160,9 +164,11 @@ def _qrels(benchmark: Benchmark, name: str, asked: Sequence[str], ids: Sequence[
             yield f"{asked[query]} 0 {ids[gold]} 1\n"
 
 
-def _top_lists(queries, candidates, benchmark: Benchmark, ids: Sequence[str], top: int) -> Iterator[tuple[int, dict]]:
+def _top_lists(
+    queries, candidates, benchmark: Benchmark, layout: Layout, ids: Sequence[str], top: int
+) -> Iterator[tuple[int, dict]]:
     """For each query: the rows of the `top` best candidates by pool, and under None those of all languages."""
-    order = pool_order(benchmark)
+    order = layout.order
     languages = benchmark.candidate_languages[order]
     # Among equal scores the highest id comes first: candidates of a language in that order, then a stable sort.
     descending = np.empty(len(ids), np.int64)
@@ -171,7 +177,9 @@ def _top_lists(queries, candidates, benchmark: Benchmark, ids: Sequence[str], to
     for pool in np.unique(languages).tolist():
         here = np.flatnonzero(languages == pool)
         columns[pool] = here[np.argsort(descending[order[here]])]
-    for start, scores in _score_blocks(queries, candidates[order]):
+    queries = check_finite(queries[:], np.arange(len(queries)), "query", benchmark.query_ids)
+    candidates = check_finite(candidates[order], order, "candidate", benchmark.candidate_ids)
+    for start, scores in _score_blocks(queries, candidates):
         best = {pool: _best(scores, here, top) for pool, here in columns.items()}
         union = np.concatenate(list(best.values()), axis=1)
         for row in range(min(TILE[0], len(queries) - start)):
@@ -182,11 +190,17 @@ def _top_lists(queries, candidates, benchmark: Benchmark, ids: Sequence[str], to
 
 def _best(scores: np.ndarray, columns: np.ndarray, top: int) -> np.ndarray:
     """The `top` best of some columns (queries, at most top), best first; equal scores in the order of `columns`."""
-    return columns[np.argsort(-scores[:, columns], axis=1, kind="stable")[:, :top]]
+    best = np.empty((len(scores), min(top, len(columns))), np.int64)
+    for row, line in zip(best, scores):
+        falling = -line[columns]
+        last = np.partition(falling, len(row) - 1)[len(row) - 1]
+        near = np.flatnonzero(falling <= last)  # and all that tie with the last
+        row[:] = columns[near[np.argsort(falling[near], kind="stable")[: len(row)]]]
+    return best
 
 
 def _score_blocks(queries: np.ndarray, candidates: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """(first query, scores (TILE[0], candidates) float32), in the tiles of `ranks`, so that every score is the same.
+    """(first query, scores (TILE[0], candidates) float32), in the tiles of `counting`, so that every score is the same.
 
     A product of another shape may differ in the last bit, and with it the order of neighbours.
     """
@@ -194,15 +208,9 @@ def _score_blocks(queries: np.ndarray, candidates: np.ndarray) -> Iterator[tuple
 
     scores = np.empty((TILE[0], len(candidates)), np.float32)
     for start in range(0, len(queries), TILE[0]):
-        block = _filled(queries[start : start + TILE[0]], TILE[0])
+        block = filled(queries[start : start + TILE[0]], TILE[0])
         with threadpool_limits(1, user_api="blas"):
             for begin in range(0, len(candidates), TILE[1]):
-                tile = np.matmul(block, _filled(candidates[begin : begin + TILE[1]], TILE[1]).T)
+                tile = np.matmul(block, filled(candidates[begin : begin + TILE[1]], TILE[1]).T)
                 scores[:, begin : begin + TILE[1]] = tile[:, : len(candidates) - begin]
         yield start, scores
-
-
-def _filled(vectors: np.ndarray, rows: int) -> np.ndarray:
-    filled = np.zeros((rows, vectors.shape[1]), np.float32)
-    filled[: len(vectors)] = vectors
-    return filled

@@ -138,3 +138,20 @@ def test_a_damaged_lock_file_is_never_overwritten():
     with pytest.raises(KitError, match="is damaged"):
         lock.accept("made-up", "any")
     assert paths.lock_file().read_text() == "{"
+
+
+def test_a_file_that_another_process_saw_otherwise_in_the_meantime(tmp_path, monkeypatch):
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    theirs.write_text("one")
+    ours.write_text("two")
+    record = lock._record
+
+    def later(*arguments):
+        monkeypatch.setattr(lock, "_record", record)
+        lock.check_file("datasets", "made-up", "a.tsv", theirs)
+        return record(*arguments)
+
+    monkeypatch.setattr(lock, "_record", later)
+    with pytest.raises(KitError, match="ours has the SHA-256"):
+        lock.check_file("datasets", "made-up", "a.tsv", ours)
+    lock.check_file("datasets", "made-up", "a.tsv", theirs)

@@ -102,18 +102,22 @@ def test_a_hub_reads_the_metadata_and_the_figures(trained):
     assert model_card.card(run, measured) == text, "the same results, the same card"
 
 
-def test_a_hubs_encoder_is_named_as_base_and_the_warning_goes(trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("encoder", "repository"),
+    [("someone/encoder", "someone/encoder"), ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2")],
+)
+def test_a_hubs_encoder_is_named_as_base_and_the_warning_goes(trained, tmp_path, monkeypatch, encoder, repository):
     run, _ = trained
     monkeypatch.setenv("HYBRIDKIT_LOCK", str(tmp_path / "lock.json"))
-    revision = {"models": {"someone/encoder": {"revision": "0123abc"}}, "datasets": {"museum": {"revision": "fedcba9"}}}
+    revision = {"models": {repository: {"revision": "0123abc"}}, "datasets": {"museum": {"revision": "fedcba9"}}}
     (tmp_path / "lock.json").write_text(json.dumps(revision))
-    other = Run(run.parameters.model_copy(update={"encoder": "someone/encoder", "training_data": ["afriqa"]}))
+    other = Run(run.parameters.model_copy(update={"encoder": encoder, "training_data": ["afriqa"]}))
     vars(other).update({"datasets": run.datasets, "benchmarks": run.benchmarks, "contents": []})
     text = model_card.card(other, {})
-    assert "| base encoder | someone/encoder, revision 0123abc |" in text
+    assert f"| base encoder | {encoder}, revision 0123abc |" in text
     assert "| fedcba9 |" in text, "the revision that was used, and not what the catalogue says beforehand"
     assert "A model for lessons" not in text and "Not evaluated" in text
-    assert ModelCard(text).data.base_model == "someone/encoder"
+    assert ModelCard(text).data.base_model == repository
 
 
 def test_figures_that_are_not_defined_are_no_numbers_of_the_metadata(trained):

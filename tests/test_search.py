@@ -189,3 +189,19 @@ def test_approximate_indexes_lose_golds():
         .drop(columns="seconds")
         .equals(table.drop(columns="seconds"))
     )
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12))
+def test_average_precision_within_a_rank(seed, k):
+    """Against the sum over each query's golds; infinite ranks and queries without golds count nothing."""
+    random = np.random.default_rng(seed)
+    ranks, query = [], []
+    for number in random.permutation(6)[:4].tolist():
+        some = random.choice([*range(1, 15), np.inf, np.inf], random.integers(1, 6), replace=False)
+        ranks, query = [*ranks, *some], [*query, *[number] * len(some)]
+    expected = []
+    for number in set(query):
+        mine = sorted(r for r, q in zip(ranks, query) if q == number)
+        expected.append(sum((i + 1) / r for i, r in enumerate(mine) if r <= k) / len(mine))
+    found = search._mean_average_precision(np.array(ranks), query, k)
+    assert found == pytest.approx(np.mean(expected), abs=1e-12)

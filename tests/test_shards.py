@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -433,3 +434,13 @@ def test_the_command_line_evaluates_over_shards(folder_of_jsonl, small_encoder, 
     assert len(list(own_cache.rglob("blocks/*.npz"))) == 1
     assert "--keep-embeddings goes with --model" in told("--embeddings", "x", "--keep-embeddings")[1]
     assert "No dask scheduler answers" in told(*source, "--scheduler", "tcp://127.0.0.1:9")[1]
+
+
+def test_tasks_are_sent_without_the_columns(on_disk):
+    folder, benchmark, _ = on_disk
+    work = shards._Work(folder / "work", TILE)
+    work.prepare(Layout(benchmark), np.zeros((50, 32), np.float32))
+    small = pickle.dumps(work)
+    golds = work.gold_blocks()
+    assert pickle.dumps(work) == small and len(small) < 500
+    assert pickle.loads(small).gold_blocks() == golds

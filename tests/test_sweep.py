@@ -380,3 +380,15 @@ def test_completeness_is_read_from_every_cell(tmp_path, change, complete):
     assert sweep.is_complete(path) is complete
     path.write_text(json.dumps(content)[:-9])
     assert not sweep.is_complete(path) and not sweep.is_complete(tmp_path / "none.ipynb")
+
+
+def test_a_cluster_is_left_without_clients():
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        for wait in (True, False):
+            executor = sweep.cluster_executor(cluster.scheduler_address)
+            assert executor.submit(abs, -3).result() == 3
+            before = list(cluster.scheduler.clients)
+            executor.shutdown(wait)
+            assert len(before) == len(cluster.scheduler.clients) + 1

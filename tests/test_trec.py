@@ -1,17 +1,21 @@
 """The export to trec_eval's formats, judged by trec_eval itself (pytrec_eval)."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import pytrec_eval
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_ranks import stand_in
 
-from hybridkit import metrics, params, ranks
+from hybridkit import evaluation, metrics, params, ranks, trec
 from hybridkit.cli import main
 from hybridkit.corpora import catalogue
 from hybridkit.corpora.benchmark import make_benchmark
+from hybridkit.encoders import load
 from hybridkit.errors import KitError
 from hybridkit.trec import export
 
@@ -110,6 +114,45 @@ def test_equal_scores_stand_in_trec_evals_order(tmp_path):
         "b",
         "9",
     ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 50), st.integers(1, 30))
+def test_the_best_are_those_of_a_stable_sort(seed, size, top, levels):
+    random = np.random.default_rng(seed)
+    scores = random.integers(-levels, levels, (5, 40)).astype(np.float32) / 4
+    columns = random.permutation(40)[:size]
+    expected = columns[np.argsort(-scores[:, columns], axis=1, kind="stable")[:, :top]]
+    assert trec._best(scores, columns, top).tolist() == expected.tolist()
+
+
+def test_scores_are_those_of_the_evaluation(run_folder, tmp_path, monkeypatch):
+    """Copies of texts move candidates to other tiles: the lists follow the layout in which the ranks were counted."""
+    folder, _ = run_folder
+    chosen = params.load([folder / "params.yaml"])
+    benchmark = catalogue.benchmark("museum", chosen)
+    texts = list(benchmark.candidate_texts)
+    languages = benchmark.candidate_languages
+    texts[-1] = texts[np.flatnonzero(languages == languages[-1])[0]]
+    copied = replace(benchmark, candidate_texts=texts)
+    monkeypatch.setattr(catalogue, "benchmark", lambda *_: copied)
+    evaluated, listed = [], []
+    monkeypatch.setattr(trec, "_check_same", lambda *_: None)
+    monkeypatch.setattr(ranks.Layout, "result", lambda layout, *_: evaluated.append(layout.order))
+    monkeypatch.setattr(trec, "_score_blocks", lambda queries, candidates: listed.append(candidates) or [])
+    evaluation.evaluate_model(str(folder / "model"), copied)
+    trec.export_run(folder, tmp_path / "out")
+    vectors = evaluation.embed(load(str(folder / "model")), copied)[1]
+    assert not np.array_equal(evaluated[0], ranks.pool_order(copied))
+    np.testing.assert_array_equal(listed[0], vectors[evaluated[0]])
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_vectors_without_scores_are_named(parallel, tmp_path, side):
+    parallel[side][7, 3] = np.nan
+    with pytest.raises(KitError, match=f'"{"qc"[side]}7"'):
+        export(*parallel, tmp_path / "out", "x")
+    assert not (tmp_path / "out").exists()
 
 
 def test_ids_with_spaces_stay_one_column(tmp_path):
