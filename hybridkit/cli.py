@@ -301,11 +301,13 @@ def evaluate(
         raise click.UsageError("Give either --model or --embeddings.")
     if embeddings and keep_embeddings:
         raise click.UsageError("--keep-embeddings goes with --model: ready embeddings are kept already.")
-    from hybridkit import comparison, evaluation, metrics
+    from hybridkit import comparison, encoders, evaluation, metrics
     from hybridkit.corpora import catalogue
     from hybridkit.params import Parameters
 
     _check_places(csv_file, output)
+    if model:
+        encoders.folder(model)  # a misspelt model is told before a large benchmark is fetched
     data = catalogue.benchmark(benchmark, Parameters())
     codes = trained.split(",") if trained else None
     known = sorted({*data.languages, *data.query_languages.tolist()})

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import FileLock
 
@@ -23,7 +24,7 @@ def read() -> dict:
     path = paths.lock_file()
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or not all(isinstance(found.get(part, {}), dict) for part in _EMPTY):
+        if not _is_lock(found):
             raise ValueError("it holds no locked revisions")
         return _EMPTY | found
     except FileNotFoundError:
@@ -33,6 +34,17 @@ def read() -> dict:
             f"The lock file {path} is damaged ({fault}); take it from your version control, or delete it to lock the "
             "newest revisions anew."
         ) from fault
+
+
+def _is_lock(found: object) -> bool:
+    """Whether this is what `_record` writes: parts, entries by name, files by name with their checksums."""
+    if not isinstance(found, dict) or not all(isinstance(found.get(part, {}), dict) for part in _EMPTY):
+        return False
+    entries = [entry for part in _EMPTY for entry in found.get(part, {}).values()]
+    if not all(isinstance(entry, dict) and isinstance(entry.get("files", {}), dict) for entry in entries):
+        return False
+    files = [file for entry in entries for file in entry.get("files", {}).values()]
+    return all(isinstance(file, dict) and {"sha256", "bytes"} <= file.keys() for file in files)
 
 
 def revision(kind: str, name: str, newest: Callable[[], str]) -> str:
@@ -85,6 +97,7 @@ def is_accepted(name: str) -> bool:
 
 def _record(part: str, name: str, entry: dict) -> dict:
     path = paths.lock_file()
+    _check_writable(path)
     with FileLock(path.with_name(f".{path.name}.lock")):
         held = read()
         old = held[part].get(name, {})
@@ -94,6 +107,19 @@ def _record(part: str, name: str, entry: dict) -> dict:
         held = {key: dict(sorted(value.items())) for key, value in held.items()}
         write_text(path, json.dumps(held, indent=1, ensure_ascii=False) + "\n")
         return held[part][name]
+
+
+def _check_writable(path: Path) -> None:
+    """Raise KitError where the lock file cannot be written: waiting for its lock would never end there."""
+    probe = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as fault:
+        raise KitError(
+            f"The lock file {path} cannot be written ({fault.strerror or fault}): set HYBRIDKIT_LOCK to a file that can."
+        ) from fault
 
 
 def _today() -> str:

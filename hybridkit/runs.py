@@ -11,10 +11,11 @@ import platform
 import shutil
 import subprocess
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 
@@ -318,4 +319,38 @@ def provenance() -> dict:
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "processors": os.cpu_count(),
+        "machine": machine(),
     }
+
+
+@cache
+def machine() -> str:
+    """Processor, memory and GPUs of this machine, in words."""
+    import psutil
+
+    gpus = [f"{count} x {name}" for name, count in Counter(_gpus()).items()]
+    parts = [
+        f"{platform.system()} {platform.machine()}",
+        f"{os.cpu_count()} processors ({_processor()})",
+        f"{psutil.virtual_memory().total / 2**30:.0f} GB of memory",
+        ", ".join(gpus) or "no GPU found",
+    ]
+    return ", ".join(parts)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "of unknown name"
+
+
+def _gpus() -> list[str]:
+    """Names of NVIDIA GPUs; nothing where their tool is not installed or fails."""
+    if not (tool := shutil.which("nvidia-smi")):
+        return []
+    command = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout.splitlines() if answer.returncode == 0 else []

@@ -80,8 +80,11 @@ def mine_negatives(
     share a text. Rows may get fewer than `count` or none, which is told in a KitWarning. Negatives that the pairs had
     are not kept. Takes memory for the vectors of all passages of a language.
     """
-    if not (1 <= first <= last and count >= 1):
-        raise KitError(f"Ranks {first} to {last} and {count} negatives a row were asked for: write 1 <= first <= last.")
+    if not (1 <= first <= last and 1 <= count <= last - first + 1 and np.isfinite(margin)):
+        raise KitError(
+            f"{count} negatives a row from ranks {first} to {last}, at least {margin} below the positive, were asked for: "
+            "write 1 <= first <= last, no more negatives than ranks, and a number for the margin."
+        )
     languages = list(languages or pairs.languages)
     chosen: list[list[int]] = [[] for _ in range(len(pairs))]
     for code, rows in _rows_by_language(pairs, languages):
@@ -152,10 +155,12 @@ def _mine(pairs, code, rows, encode, index, passages, ranks, count, margin, chos
 
 def _tell_missing(chosen: list[list[int]], count: int) -> None:
     fewer = sum(len(one) < count for one in chosen)
+    if not any(chosen):
+        raise KitError("No row has a negative there: choose a lower first rank, a higher last one, or a smaller margin.")
     if fewer:
         told = (
             f"{fewer:,} of {len(chosen):,} rows have fewer than {count} negatives, {sum(not one for one in chosen):,} "
-            "have none: lower the margin or raise the last rank for more."
+            "have none: lower the margin or widen the ranks for more."
         )
         warnings.warn(told, KitWarning, stacklevel=3)
 

@@ -208,13 +208,15 @@ def execute_run(values: dict, surroundings: dict[str, str]) -> Outcome:
 def finish(run: Run, costs: dict) -> None:
     """Write the model card and the manifest and move the run from staging into its final place, in one step."""
     training = json.loads((run.staging / "training.json").read_text())
+    training["machine"] = _machine_of(run.staging / "03_training.ipynb")
+    kept = ("seconds", "device", "machine", "threads", "processes", "resumed_from")
     manifest = {
         "key": run.key,
         "parameters": run.parameters.model_dump(),
         "training_data": {d.name: d.fingerprint for d in run.datasets},
         "benchmarks": {name: benchmark.fingerprint for name, benchmark in run.benchmarks.items()},
         "provenance": provenance(),
-        "training": {k: training.get(k) for k in ("seconds", "device", "threads", "processes", "resumed_from")},
+        "training": {k: training.get(k) for k in kept},
         "notebooks": costs,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
@@ -229,6 +231,15 @@ def finish(run: Run, costs: dict) -> None:
     os.replace(run.staging, final)
     for path in final.glob("*.cost.json"):
         path.unlink()
+
+
+def _machine_of(notebook: Path) -> str | None:
+    """The machine on which a notebook was executed, from its stamp: a run may be finished on another. None without one."""
+    try:
+        content = json.loads(notebook.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return content["metadata"].get("hybridkit", {}).get("machine")
 
 
 def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:

@@ -133,11 +133,16 @@ def test_processes_that_lock_at_once_lose_nothing(tmp_path):
     assert len(lock.read()["datasets"]["many"]["files"]) == 20
 
 
-def test_a_damaged_lock_file_is_never_overwritten():
-    paths.lock_file().write_text("{")
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"datasets": []}', '{"datasets": {"x": "abc"}}', '{"models": {"x": {"files": ["y"]}}}',
+     '{"datasets": {"x": {"files": {"y": {"bytes": 3}}}}}'],
+)  # fmt: skip
+def test_a_damaged_lock_file_is_never_overwritten(text):
+    paths.lock_file().write_text(text)
     with pytest.raises(KitError, match="is damaged"):
         lock.accept("made-up", "any")
-    assert paths.lock_file().read_text() == "{"
+    assert paths.lock_file().read_text() == text
 
 
 def test_a_file_that_another_process_saw_otherwise_in_the_meantime(tmp_path, monkeypatch):
@@ -155,3 +160,10 @@ def test_a_file_that_another_process_saw_otherwise_in_the_meantime(tmp_path, mon
     with pytest.raises(KitError, match="ours has the SHA-256"):
         lock.check_file("datasets", "made-up", "a.tsv", ours)
     lock.check_file("datasets", "made-up", "a.tsv", theirs)
+
+
+def test_a_lock_file_that_cannot_be_written_is_told(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("HYBRIDKIT_LOCK", str(tmp_path / "file" / "lock.json"))
+    with pytest.raises(KitError, match="cannot be written .* set HYBRIDKIT_LOCK"):
+        lock.accept("made-up", "any")

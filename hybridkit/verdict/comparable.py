@@ -3,7 +3,7 @@
 A condition is something that the paper states. What it leaves open (temperature, lengths, the size of XLM-R) is none.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from hybridkit.params import Parameters
 from hybridkit.ranks import GoldRanks
 from hybridkit.runs import encoder_label
 from hybridkit.verdict import published
+from hybridkit.verdict.published import Meaning
 
 #: Encoders by their ids, and what the paper calls them. It does not say which size of XLM-R it used.
 ENCODERS = {
@@ -77,6 +78,9 @@ def training_obstacles(parameters: Mapping) -> list[str]:
     for name, stated in STATED.items():
         if _plain(parameters[name]) != stated:
             found.append(f"{name} is {_plain(parameters[name])!r}, in the paper {stated!r}.")
+    for name in ("validate_every", "patience"):
+        if not parameters[name]:
+            found.append(f"{name} is 0; in the paper training stops early, by the loss on validation data.")
     usual = Parameters().contamination_limit
     if parameters["contamination_limit"] > usual:
         found.append(
@@ -88,8 +92,22 @@ def training_obstacles(parameters: Mapping) -> list[str]:
 
 
 def untrained(parameters: Mapping) -> list[str]:
-    """The paper's training languages that a run was not trained on: its figures for them cannot be compared."""
+    """The paper's training languages that a run was not trained on: figures that touch them cannot be compared."""
     return [code for code in TRAINED if code not in parameters["languages"]]
+
+
+def unseen_obstacle(meaning: Meaning, unseen: Collection[str]) -> str:
+    """Why a figure cannot be compared if these of the paper's training languages were not trained; "" where it can."""
+    touched = [code for code in sorted(unseen) if code in published.languages_of(meaning)]
+    told = f"It was not trained on {' and '.join(touched)}, and the paper's models were"
+    if touched == [meaning.query_language]:
+        return f"{told}."
+    return f"{told}: this figure is over these languages too." if touched else ""
+
+
+def names_of(codes: Iterable[str]) -> str:
+    """Languages by their English names, for a sentence."""
+    return " and ".join(language(code).name for code in codes)
 
 
 def _plain(value: object) -> object:
@@ -108,9 +126,8 @@ def caveats(manifest: Mapping) -> list[str]:
     if missing := [name for source, name in SOURCES.items() if source not in parameters["training_data"]]:
         found.append(f"It was trained without {', '.join(missing)}.")
     if codes := untrained(parameters):
-        names = " and ".join(language(code).name for code in codes)
         found.append(
-            f"It was not trained on {names}, which the paper's models were; means over languages include them."
+            f"It was not trained on {names_of(codes)}, which the paper's models were: figures over these are not compared."
         )
     if manifest.get("provenance", {}).get("changed_since_commit"):
         found.append("Its code had changes that were not committed.")

@@ -42,10 +42,10 @@ class Estimate:
 
     @property
     def spread(self) -> float:
-        """How far off the value may be: half the interval, or two standard deviations over seeds if that is more."""
-        low, high = self.interval or (0.0, 0.0)
-        seeds = 2 * float(np.std(self.by_seed, ddof=1)) if len(self.by_seed) > 1 else 0.0
-        return max((high - low) / 2, seeds)
+        """How far a single run of another may lie from the mean of ours by the luck of seeds: two standard deviations,
+        of that run and of our mean together. 0 for one seed, whose spread is unknown."""
+        count = len(self.by_seed)
+        return 2 * float(np.std(self.by_seed, ddof=1)) * (1 + 1 / count) ** 0.5 if count > 1 else 0.0
 
 
 def interval(draws: np.ndarray) -> tuple[float, float]:
@@ -57,17 +57,19 @@ def interval(draws: np.ndarray) -> tuple[float, float]:
 @dataclass(frozen=True, eq=False)
 class Experiment:
     """Runs that differ in mixture and seed alone, or bare cells: `encoder` as the paper calls it (None: cells of any),
-    and every figure by its meaning."""
+    every figure by its meaning, and in `untrained` the languages that only the paper trained on."""
 
     name: str
     encoder: str | None
     estimates: Mapping[Meaning, Estimate]
+    untrained: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ReadRun:
     """What is said of one finished run: which it is, why its training or a benchmark cannot be compared, caveats, and
-    `made`: when, at which commit and on which device; `untrained`: languages that only the paper trained on."""
+    `made`: when, at which commit and on which device; `machine`: that of the training; `untrained`: languages that
+    only the paper trained on."""
 
     name: str
     key: str
@@ -79,6 +81,7 @@ class ReadRun:
     benchmarks: Mapping[str, tuple[str, ...]]
     caveats: tuple[str, ...]
     made: Mapping[str, str]
+    machine: str = ""
     untrained: tuple[str, ...] = ()
 
     def obstacles_for(self, cell: Cell) -> list[str]:
@@ -87,8 +90,7 @@ class ReadRun:
         encoder = comparable.ENCODERS.get(self.encoder)
         if encoder and encoder != cell.meaning.encoder:
             found.append(f"The encoder is {self.encoder}, and not {cell.meaning.encoder}.")
-        if cell.meaning.query_language in self.untrained:
-            found.append(f"It was not trained on {cell.meaning.query_language}, and the paper's models were.")
+        found += filter(None, [comparable.unseen_obstacle(cell.meaning, self.untrained)])
         missing = [f"It was not evaluated on {cell.meaning.benchmark}."]
         return found + list(self.benchmarks.get(cell.meaning.benchmark, missing))
 
@@ -96,12 +98,15 @@ class ReadRun:
 def collect(finished: Iterable[tuple[Path, dict]]) -> tuple[list[Experiment], list[ReadRun]]:
     """Read finished runs (folder, manifest): the experiments that can be compared, and what is said of each run.
 
-    A run of another version, or without readable gold ranks, is left out with a KitWarning.
+    A run of another version, without readable gold ranks, or read already is left out with a KitWarning.
     """
     parts: dict[tuple[str, str], dict[Meaning, list[Estimate]]] = {}
-    read = []
+    unseen: dict[tuple[str, str], tuple[str, ...]] = {}
+    read: dict[str, ReadRun] = {}
     for folder, manifest in finished:
         try:
+            if same := read.get(manifest["key"]):
+                raise KitError(f"it is the same run as {same.name} (key {same.key}), which counts once.")
             run, settings, estimates = _read(folder, manifest)
         except (ValidationError, KeyError, TypeError, KitError) as fault:
             reason = (
@@ -109,7 +114,8 @@ def collect(finished: Iterable[tuple[Path, dict]]) -> tuple[list[Experiment], li
             )
             warnings.warn(f"{folder} is left out: {reason}", KitWarning, stacklevel=2)
             continue
-        read.append(run)
+        read[run.key] = run
+        unseen[run.encoder, settings] = run.untrained
         for meaning, estimate in estimates.items():
             parts.setdefault((run.encoder, settings), {}).setdefault(meaning, []).append(estimate)
     several = len({encoder for encoder, _ in parts}) < len(parts)
@@ -118,10 +124,11 @@ def collect(finished: Iterable[tuple[Path, dict]]) -> tuple[list[Experiment], li
             f"{encoder} ({settings})" if several else encoder,
             comparable.ENCODERS[encoder],
             {meaning: _over_seeds(estimates) for meaning, estimates in found.items()},
+            unseen[encoder, settings],
         )
         for (encoder, settings), found in parts.items()
     ]
-    return experiments, read
+    return experiments, list(read.values())
 
 
 def _read(folder: Path, manifest: dict) -> tuple[ReadRun, str, dict[Meaning, Estimate]]:
@@ -138,8 +145,6 @@ def _read(folder: Path, manifest: dict) -> tuple[ReadRun, str, dict[Meaning, Est
         benchmarks[name] = tuple(comparable.benchmark_obstacles(name, gold))
         if not obstacles and not benchmarks[name]:
             estimates |= estimates_of(gold, name, comparable.ENCODERS[parameters.encoder], comparable.mixture_of(plain))
-    untrained = tuple(comparable.untrained(plain))
-    estimates = {meaning: one for meaning, one in estimates.items() if meaning.query_language not in untrained}
     run = ReadRun(
         name=f"{encoder_label(parameters.encoder)} {parameters.mixture} seed {parameters.seed}, profile {parameters.profile}",
         key=manifest["key"],
@@ -150,7 +155,8 @@ def _read(folder: Path, manifest: dict) -> tuple[ReadRun, str, dict[Meaning, Est
         obstacles=tuple(obstacles),
         benchmarks=benchmarks,
         caveats=() if obstacles else tuple(comparable.caveats(manifest)),
-        untrained=untrained,
+        machine=str(manifest.get("training", {}).get("machine") or "not recorded"),
+        untrained=tuple(comparable.untrained(plain)),
         made={
             "finished": str(manifest.get("finished")),
             "commit": str(manifest.get("provenance", {}).get("commit"))[:10],

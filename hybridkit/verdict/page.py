@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from hybridkit.verdict import claims, published, verdicts
-from hybridkit.verdict.reporting import Report, remarks
+from hybridkit.verdict.reporting import Report, remarks, unseen
 from hybridkit.verdict.verdicts import Verdict
 
 #: A sign beside the word of every verdict and claim, so that neither colour nor sign has to be told apart.
@@ -18,7 +18,7 @@ SIGNS = {
     "not tested": "–",
 }
 _MEANS = {
-    "reproduced": "ours is as near as its interval over questions, or its spread over seeds, lets one tell",
+    "reproduced": "ours is no further off than seeds scatter, or than the printed digits tell",
     "direction holds": "ours is another value, but the mixtures of the row stand in the published order",
     "differs": "ours is another value, and the mixtures stand in another order",
     "not comparable": "no run with the paper's encoder, data, benchmark and training has this figure",
@@ -75,8 +75,9 @@ def _joined(names: Sequence[str]) -> str:
     return " and ".join(f"<strong>{escape(name)}</strong>" for name in names)
 
 
-def _mark(word: str) -> str:
-    return f'<span class="mark {word.replace(" ", "-")}">{SIGNS[word]} {word}</span>'
+def _mark(word: str, told: str = "") -> str:
+    """The sign of a verdict, and the word or what is `told` in its place."""
+    return f'<span class="mark {word.replace(" ", "-")}">{SIGNS[word]} {told or word}</span>'
 
 
 def _grid(caption: str, head: Iterable[str], rows: Iterable[tuple[str, Sequence[str]]], numbers: bool = False) -> str:
@@ -97,8 +98,9 @@ def _overview(report: Report) -> str:
     parts = ["<h2>Overview</h2>\n<ul>"]
     parts += [f"<li>{_mark(word)} {meaning}</li>" for word, meaning in _MEANS.items()]
     parts.append(
-        "</ul>\n<p>In the tables, ± is the largest difference that still counts as reproduced: half the 95 % interval of "
-        "ours over questions, or two standard deviations over seeds if that is more. A star marks a note.</p>"
+        "</ul>\n<p>In the tables, ± is the largest difference that still counts as reproduced: two standard deviations "
+        "over seeds, or the printed precision if that is more or if there is one seed. The brackets hold the 95 % "
+        "interval over questions, which allows for nothing. A star marks a note.</p>"
     )
     for experiment, tables in verdicts.tally(report.verdicts).items():
         rows = [
@@ -113,10 +115,14 @@ def _overview(report: Report) -> str:
 
 def _claims(report: Report) -> str:
     rows = [
-        (f"{one.claim}. {escape(claims.CLAIMS[one.claim])}", [_mark(one.state), f"{len(one.tested)} of {one.parts}"])
+        (
+            f"{one.claim}. {escape(claims.CLAIMS[one.claim])}",
+            [_mark(one.state, one.told), f"{len(one.tested)} of {one.parts}"],
+        )
         for one in report.claims
     ]
     parts = ["<h2>The claims</h2>", _grid("The paper's claims", ["Claim", "Verdict", "Comparisons made"], rows)]
+    parts += [f"<p>{escape(unseen(report))}</p>"] if unseen(report) else []
     return "\n".join([*parts, *(_comparisons(one) for one in report.claims if one.tested)])
 
 
@@ -198,7 +204,9 @@ def _cell(one: Verdict | None) -> str:
     if one.ours is not None:
         allowed = verdicts.tolerance(one.cell, one.ours)
         digits = one.cell.decimals
-        lines.append(f'<span class="ours">ours {one.ours.value:.{digits}f} ± {allowed:.{digits}f}</span>')
+        lines.append(f'<span class="ours">ours {one.ours.value:.{digits}f} ± {allowed:.{digits + 1}f}</span>')
+        if ours := one.ours.interval:
+            lines.append(f'<span class="ours">[{ours[0]:.{digits}f}, {ours[1]:.{digits}f}]</span>')
     return f'<div class="cell">{"".join(lines)}{_mark(one.verdict)}</div>'
 
 

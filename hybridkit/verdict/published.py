@@ -123,6 +123,12 @@ def languages(benchmark: str) -> list[str]:
     return sorted(found - set(AVERAGES))
 
 
+def languages_of(meaning: Meaning) -> list[str]:
+    """The languages that a figure touches: its own within a language, else all of its pools, parallel sets or means."""
+    alone = meaning.setting == "monolingual" and meaning.query_language not in AVERAGES
+    return [meaning.query_language] if alone else languages(meaning.benchmark)
+
+
 def table() -> "pd.DataFrame":
     """The cells as a table, a row each: table, row, column, value, decimals, the parts of the meaning, notes."""
     import pandas as pd

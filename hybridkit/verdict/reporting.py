@@ -1,17 +1,13 @@
 """What `hybridkit verdict` says: a summary for a terminal, JSON, and an entry for the reproduction log."""
 
 import json
-import os
-import platform
-import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hybridkit import runs
-from hybridkit.verdict import claims, estimates, per_question, published, verdicts
+from hybridkit.verdict import claims, comparable, estimates, per_question, published, verdicts
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +46,7 @@ def to_json(report: Report) -> str:
 
 def _claim(one: claims.ClaimVerdict) -> dict:
     tested = [asdict(part) | {"comparison": str(part.comparison)} for part in one.tested]
-    words = {"claim": one.claim, "text": claims.CLAIMS[one.claim], "verdict": one.state}
+    words = {"claim": one.claim, "text": claims.CLAIMS[one.claim], "verdict": one.state, "told": one.told}
     return words | {"parts": one.parts, "tested": tested}
 
 
@@ -72,10 +68,18 @@ def _cells(report: Report) -> list[str]:
 
 def _claims(report: Report) -> list[str]:
     lines = ["**The paper's claims**", "", _row("claim", "verdict", "comparisons made", "of"), _row(*["---"] * 4)]
-    lines += [_row(f"{c.claim}. {claims.CLAIMS[c.claim]}", c.state, len(c.tested), c.parts) for c in report.claims]
+    lines += [_row(f"{c.claim}. {claims.CLAIMS[c.claim]}", c.told, len(c.tested), c.parts) for c in report.claims]
+    lines += ["", unseen(report)] if unseen(report) else []
     against = [part for one in report.claims for part in one.tested if not part.holds]
     lines += ["", *(f"- against claim {part.comparison.claim}: {part.comparison}: {part.reason}" for part in against)]
     return [*lines, ""] if against else lines
+
+
+def unseen(report: Report) -> str:
+    """What is to be said of the claims where the runs behind them lack languages of the paper; "" where none does."""
+    codes = sorted({code for run in report.read if not run.obstacles for code in run.untrained})
+    told = "The claims compare our own runs, trained alike, with each other; not trained on, and so unseen here:"
+    return f"{told} {comparable.names_of(codes)}." if codes else ""
 
 
 def remarks(report: Report) -> dict[str, list[str]]:
@@ -116,8 +120,8 @@ def log_entry(report: Report) -> str:
     lines = [
         f"## {time.strftime('%Y-%m-%d')}: {', '.join(dict.fromkeys(run.profile for run in report.read)) or 'bare cells'}",
         "",
-        f"- Machine on which this was written: {machine()}",
-        f"- hybridkit {made['hybridkit']}, commit {made['commit']}{changed}; Python {made['python']}; {packages}",
+        *(f"- Machine of the training: {name}" for name in dict.fromkeys(run.machine for run in report.read)),
+        f"- Written with hybridkit {made['hybridkit']}, commit {made['commit']}{changed}; Python {made['python']}; {packages}",
         "",
     ]
     if report.read:
@@ -125,34 +129,3 @@ def log_entry(report: Report) -> str:
         lines += [_row(run.name, f"`{run.key}`", *run.made.values()) for run in report.read]
         lines.append("")
     return "\n".join([*lines, to_markdown(report)])
-
-
-def machine() -> str:
-    """Processor, memory and GPUs of this machine, in words."""
-    import psutil
-
-    parts = [
-        f"{platform.system()} {platform.machine()}",
-        f"{os.cpu_count()} processors ({_processor()})",
-        f"{psutil.virtual_memory().total / 2**30:.0f} GB of memory",
-        ", ".join(_gpus()) or "no GPU found",
-    ]
-    return ", ".join(parts)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "of unknown name"
-
-
-def _gpus() -> list[str]:
-    """Names of NVIDIA GPUs; nothing where their tool is not installed or fails."""
-    if not (tool := shutil.which("nvidia-smi")):
-        return []
-    command = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return answer.stdout.split("\n")[:-1] if answer.returncode == 0 else []

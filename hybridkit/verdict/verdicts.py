@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
-from hybridkit.verdict import published
+from hybridkit.verdict import comparable, published
 from hybridkit.verdict.estimates import Estimate, Experiment, ReadRun
 from hybridkit.verdict.published import Cell, Meaning
 
@@ -37,7 +37,8 @@ class Verdict:
 
 
 def tolerance(cell: Cell, ours: Estimate) -> float:
-    """The largest difference that still counts as reproduced."""
+    """The largest difference that still counts as reproduced: the spread over seeds, or the printed precision if that
+    is more. The luck of the questions allows for nothing, as the paper's runs answered the same ones."""
     return max(cell.precision, ours.spread)
 
 
@@ -46,6 +47,8 @@ def judge(cell: Cell, experiment: Experiment) -> Verdict:
     ours = experiment.estimates[cell.meaning]
     allowed, off = tolerance(cell, ours), ours.value - cell.value
     told = f"ours is {off:+.{cell.decimals + 1}f} off, {allowed:.{cell.decimals + 1}f} allowed"
+    if ours.draws is not None and len(ours.by_seed) == 1:
+        told += " (one seed, so its spread is unknown)"
     if abs(off) <= allowed + _EQUAL:
         return Verdict(cell, experiment.name, "reproduced", told, ours)
     holds, order = _order(cell.meaning, experiment.estimates)
@@ -72,7 +75,11 @@ def judge_all(experiments: Sequence[Experiment], read: Sequence[ReadRun] = ()) -
     """A verdict on every cell by every experiment that has a figure for it; where none has, why not."""
     found = []
     for cell in published.cells():
-        having = [experiment for experiment in experiments if cell.meaning in experiment.estimates]
+        having = [
+            one
+            for one in experiments
+            if cell.meaning in one.estimates and not comparable.unseen_obstacle(cell.meaning, one.untrained)
+        ]
         found += [judge(cell, experiment) for experiment in having]
         if not having:
             found.append(Verdict(cell, "", "not comparable", _why_not(cell, read)))
