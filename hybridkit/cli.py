@@ -306,7 +306,7 @@ def evaluate(
     from hybridkit.params import Parameters
 
     _check_places(csv_file, output)
-    if model:
+    if model and not encoders.is_id(model):
         encoders.folder(model)  # a misspelt model is told before a large benchmark is fetched
     data = catalogue.benchmark(benchmark, Parameters())
     codes = trained.split(",") if trained else None

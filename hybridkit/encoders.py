@@ -84,7 +84,8 @@ def folder(name: str) -> Path:
 def is_id(name: str) -> bool:
     """Whether a name stands for a model of the hub, and not for a tiny encoder or a folder."""
     folder = Path(name).expanduser()
-    return name not in TINY and not folder.is_dir() and not folder.is_absolute() and not name.startswith(".")
+    path = folder.is_dir() or folder.is_absolute() or name.startswith(".") or name.count("/") > 1
+    return name not in TINY and not path
 
 
 def _read(folder: Path, pooling: PoolingMode):

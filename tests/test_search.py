@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from hybridkit import search
@@ -79,9 +79,13 @@ def test_negatives_are_never_an_answer_in_any_language(tmp_path_factory, data, c
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", KitWarning)
-        mined = search.mine_negatives(
-            pairs, Words(), folder / "mined", count=count, first=first, last=6, margin=margin, languages=["en", "de"]
-        )
+        try:
+            mined = search.mine_negatives(
+                pairs, Words(), folder / "mined", count=count, first=first, last=6, margin=margin, languages=["en", "de"]
+            )
+        except KitError as fault:
+            assert "No row has a negative" in str(fault) and not (folder / "mined").exists()
+            reject()
     texts = [
         {(code, passages[code][i]) for code in passages} - {(c, None) for c in passages}
         for i in range(len(passages["de"]))
@@ -126,8 +130,14 @@ def test_mined_negatives_by_hand(small_pairs, tmp_path):
     assert mined(count=1, first=5)[:2] == [[4], [4]]
     with pytest.warns(KitWarning, match="2 of 3 rows have fewer than 2 negatives, 0 have none"):
         assert mined(count=2, last=4)[:2] == [[3], [3]]
-    with pytest.raises(KitError, match="Ranks 5 to 4"):
-        mined(first=5, last=4)
+    for given, said in (
+        ({"first": 5, "last": 4}, "from ranks 5 to 4"),
+        ({"count": 50, "last": 3}, "50 negatives a row from ranks 1 to 3"),
+        ({"margin": float("nan")}, "at least nan below"),
+        ({"first": 90, "last": 99}, "No row has a negative there"),
+    ):
+        with pytest.raises(KitError, match=said):
+            mined(**given)
     with pytest.raises(KitError, match="no row with question and positive in one of zh"):
         mined(languages=["zh"])
 
