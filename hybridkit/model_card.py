@@ -199,8 +199,8 @@ def _metadata(run: "Run", measured: dict) -> str:
     """The metadata block: what model hubs and search read."""
     from huggingface_hub import ModelCardData
 
-    from hybridkit.corpora.catalogue import CATALOGUE
     from hybridkit import hub
+    from hybridkit.corpora.catalogue import CATALOGUE
     from hybridkit.encoders import TINY
 
     p = run.parameters
