@@ -263,7 +263,7 @@ def test_seeds_widen_what_counts_as_reproduced(tmp_path):
         ({"explicit_negatives": 4}, "explicit_negatives is 4, in the paper 1"),
         ({"dataset_temperature": 2.0}, "dataset_temperature is 2.0, in the paper 1.0"),
         ({"validation_data": "mine.jsonl"}, "validation_data is 'mine.jsonl', in the paper 'squadshifts'"),
-        ({"validate_every": 0, "patience": 0}, "validate_every is 0"),
+        ({"validate_every": 0, "patience": 0, "validation_data": ""}, "validate_every is 0"),
         ({"patience": 0}, "patience is 0"),
         ({"training_data": ["museum"]}, "trained on museum"),
         ({"training_data": ["mmarco", "/somewhere/mine.jsonl"]}, "trained on mine.jsonl"),
@@ -274,8 +274,8 @@ def test_seeds_widen_what_counts_as_reproduced(tmp_path):
 )
 def test_one_condition_missed_is_not_comparable(tmp_path, other, told):
     experiments, read = estimates.collect([finished(tmp_path, "mono", made_up(0.79), **other)])
-    assert not experiments and told in read[0].obstacles[0]
-    assert len(read[0].obstacles) == (2 if "validate_every" in other else 1)  # patience is nothing without validation
+    assert not experiments and told in " ".join(read[0].obstacles)
+    assert len(read[0].obstacles) == (3 if "validate_every" in other else 1)  # data and patience go with validation
     found = verdicts.judge_all(experiments, read)
     assert {one.verdict for one in found} == {"not comparable"}
 
