@@ -130,14 +130,14 @@ def test_mined_negatives_by_hand(small_pairs, tmp_path):
     assert mined(count=1, first=5)[:2] == [[4], [4]]
     with pytest.warns(KitWarning, match="2 of 3 rows have fewer than 2 negatives, 0 have none"):
         assert mined(count=2, last=4)[:2] == [[3], [3]]
-    for given, said in (
+    for settings_, said in (
         ({"first": 5, "last": 4}, "from ranks 5 to 4"),
         ({"count": 50, "last": 3}, "50 negatives a row from ranks 1 to 3"),
         ({"margin": float("nan")}, "at least nan below"),
         ({"first": 90, "last": 99}, "No row has a negative there"),
     ):
         with pytest.raises(KitError, match=said):
-            mined(**given)
+            mined(**settings_)
     with pytest.raises(KitError, match="no row with question and positive in one of zh"):
         mined(languages=["zh"])
 

@@ -755,7 +755,11 @@ def test_template_is_what_cells_reads(tmp_path):
         (lambda c: c["cells"].append(c["cells"][0]), "is given twice"),
         (lambda c: c["cells"][1].update(metric=["mAP"]), "cell 2: the paper prints no figure of"),
         (lambda c: c["cells"][3].update(value=float("nan")), "cell 4: the value of"),
+        (lambda c: c["cells"][0].update(value=79.3), "write a share from 0 to 1"),
+        (lambda c: c["cells"][0].update(value=-3), "write a share from 0 to 1"),
         (lambda c: c.update(cells=3), "holds no cells"),
+        (lambda c: c.update(cells=[]), "holds no cells"),
+        (lambda c: c.update(name=5), "holds no cells"),
         (lambda c: c.pop("cells"), "holds no cells"),
     ],
 )

@@ -214,11 +214,13 @@ def cells_of_file(path: Path) -> Experiment:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        name, cells = content["name"], list(content["cells"])
+        name, cells = content["name"], content["cells"]
+        if not (isinstance(name, str) and isinstance(cells, list) and cells):
+            raise ValueError("it must hold a name and a list of cells")
     except (OSError, ValueError, KeyError, TypeError) as fault:
+        reason = (fault.strerror if isinstance(fault, OSError) else "") or "it must hold a name and a list of cells"
         raise KitError(
-            f"{path} holds no cells ({type(fault).__name__}: {fault}); `hybridkit verdict --template FILE` writes a "
-            "file in the right form."
+            f"{path} holds no cells ({reason}); `hybridkit verdict --template FILE` writes a file in the right form."
         ) from fault
     estimates: dict[Meaning, Estimate] = {}
     for place, given in enumerate(cells, start=1):
@@ -242,6 +244,11 @@ def _given(path: Path, place: int, given: object) -> tuple[Meaning, float]:
     value = given["value"]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
         raise KitError(f"{path}, cell {place}: the value of {meaning} is {value!r}; give a number.")
+    if value < 0 or (value > 1 and meaning.metric != "rank distance"):
+        raise KitError(
+            f"{path}, cell {place}: the value of {meaning} is {value!r}; write a share from 0 to 1, as in the paper's "
+            "tables, and no percentage (a rank distance: 0 or more)."
+        )
     return meaning, float(value)
 
 
