@@ -90,8 +90,7 @@ def _launch(run: "Run", count: int, on_step: Callable[[int, int], None]) -> dict
 
 def _surroundings(count: int) -> dict[str, str]:
     """The environment of the processes, which share the threads of this one."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = int(os.environ.get("OMP_NUM_THREADS") or allowed)
+    threads = int(os.environ.get("OMP_NUM_THREADS") or processes.processors())
     return os.environ | {"OMP_NUM_THREADS": str(max(1, threads // count))}
 
 

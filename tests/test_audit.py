@@ -216,7 +216,7 @@ class TestSearch:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("HYBRIDKIT_CACHE", os.fspath(tmp_path / "other"))
             patch.setattr(module, "_TASK", 11)
-            patch.setattr(module, "_processors", lambda: 2)
+            patch.setattr(module, "processors", lambda: 2)
             patch.setattr(module, "_LONG", 0)
             with pytest.warns(
                 KitWarning, match="Auditing 28 training texts in 'en' will take some 0 minutes on 2 proc"

@@ -7,7 +7,6 @@ is not found. What it costs stands in docs/audit.md.
 import hashlib
 import json
 import multiprocessing
-import os
 import re
 import time
 import warnings
@@ -27,6 +26,7 @@ from hybridkit.corpora.stores import TextStore
 from hybridkit.errors import KitError, KitWarning
 from hybridkit.files import write_text
 from hybridkit.languages import language
+from hybridkit.processes import processors
 
 # Part of the cache's key: to be raised when the same texts would give another report.
 _FORMAT = 2
@@ -297,7 +297,7 @@ def _search(sought: tuple, tasks: list[tuple]) -> tuple[np.ndarray, np.ndarray, 
     """What is found in all tasks, by this process or, where there is much to compare, by all processors."""
     much = sum(len(rows) for *_, rows in tasks) > _TASK
     # A process of a cluster may not start others.
-    processes = min(len(tasks), _processors()) if much and not multiprocessing.current_process().daemon else 1
+    processes = min(len(tasks), processors()) if much and not multiprocessing.current_process().daemon else 1
     search = MostSimilar(*sought)
     if much:
         _tell_time(sought, tasks, processes)
@@ -317,10 +317,6 @@ def _search_task(sought: tuple, task: tuple) -> tuple[np.ndarray, np.ndarray, li
     for block in _blocks(*task):
         search.see(block)
     return search.found()
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _tell_time(sought: tuple, tasks: list[tuple], processes: int) -> None:
