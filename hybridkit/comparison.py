@@ -50,9 +50,10 @@ def collect(profile: str) -> pd.DataFrame:
 def figures_of(finished: Iterable[tuple[Path, dict]]) -> pd.DataFrame:
     """All figures of finished runs (folder, manifest), a row a figure, and those of BM25 on their benchmarks.
 
-    Columns: encoder, settings, mixture, mono, cross, multi, seed, benchmark, scope, metric, value. `settings` is
-    equal for runs that differ in mixture and seed alone, so that only those are ever averaged. BM25 stands as
-    an encoder of that name, with NaN for the weights.
+    Columns: encoder, settings, mixture, mono, cross, multi, seed, beyond, benchmark, scope, metric, value. `settings`
+    is equal for runs that differ in how their batches are filled and in seed alone, so that only those are ever
+    averaged; `beyond` is what fills them besides the weights. BM25 stands as an encoder of that name, with NaN for
+    the weights.
     """
     rows: list[dict] = []
     lexical: dict[str, list[dict]] = {}
@@ -91,7 +92,8 @@ def _measured(folder: Path, manifest: dict, parameters: Parameters) -> dict:
 
 
 _FIGURE = ("benchmark", "scope", "metric", "value")
-_COLUMNS = ["encoder", "settings", "mixture", "mono", "cross", "multi", "seed", *_FIGURE]
+_RUN = ("mixture", "mono", "cross", "multi", "seed")
+_COLUMNS = ["encoder", "settings", *_RUN, "beyond", *_FIGURE]
 
 
 def settings_key(parameters: Parameters, manifest: dict) -> str:
@@ -107,7 +109,7 @@ def settings_key(parameters: Parameters, manifest: dict) -> str:
 def rows_of(parameters: Parameters, measured: dict, settings: str = "") -> Iterable[dict]:
     """The figures of one run as rows: `measured` is benchmark, scope, metric, value, nested."""
     which = {"encoder": runs.encoder_label(parameters.encoder), "settings": settings}
-    which |= parameters.model_dump(include=runs.VARIED)
+    which |= parameters.model_dump(include=set(_RUN)) | {"beyond": parameters.beyond_weights()}
     for benchmark, by_scope in measured.items():
         for scope, figures in by_scope.items():
             for metric, value in figures.items():
@@ -119,7 +121,7 @@ def baseline_rows(run: runs.Run, settings: str = "") -> list[dict]:
     trained = run.parameters.languages
     found = {name: lexical_baseline(benchmark) for name, benchmark in run.benchmarks.items()}
     measured = {name: measure(gold, trained) for name, gold in found.items() if gold}
-    nothing = {"encoder": BASELINE, "mixture": "none", "mono": np.nan, "cross": np.nan, "multi": np.nan}
+    nothing = {"encoder": BASELINE, "mixture": "none", "mono": np.nan, "cross": np.nan, "multi": np.nan, "beyond": ""}
     return [row | nothing | {"seed": 0} for row in rows_of(run.parameters, measured, settings)]
 
 
@@ -159,10 +161,11 @@ def by_mixture(table: pd.DataFrame, metric: str, scope: str = "training language
 
 
 def _told_apart(table: pd.DataFrame) -> pd.DataFrame:
-    """The same rows; a mixture's name that stands for several triples of weights is followed by the weights."""
+    """The same rows; a mixture's name that stands for several fillings of batches is followed by the weights and more."""
     weights = table[["mono", "cross", "multi"]].map("{:g}".format).agg(" / ".join, axis=1)
-    several = weights.groupby(table["mixture"]).transform("nunique") > 1
-    return table.assign(mixture=table["mixture"].where(~several, table["mixture"] + " (" + weights + ")"))
+    filled = weights.where(table["beyond"] == "", weights + ", " + table["beyond"])
+    several = filled.groupby(table["mixture"]).transform("nunique") > 1
+    return table.assign(mixture=table["mixture"].where(~several, table["mixture"] + " (" + filled + ")"))
 
 
 def headline(table: pd.DataFrame, scope: str = "training languages") -> pd.DataFrame:

@@ -40,7 +40,8 @@ def _once(values: list[str]) -> list[str]:
 # Points and hyphens only between letters and digits, so that every system takes the name for a folder's.
 _Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+([._-]+[A-Za-z0-9]+)*$")]
 _Names = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1), AfterValidator(_once)]
-_Codes = Annotated[list[Annotated[str, AfterValidator(_code)]], Field(min_length=1), AfterValidator(_once)]
+_SomeCodes = Annotated[list[Annotated[str, AfterValidator(_code)]], AfterValidator(_once)]
+_Codes = Annotated[_SomeCodes, Field(min_length=1)]
 
 
 class Parameters(BaseModel):
@@ -99,6 +100,18 @@ class Parameters(BaseModel):
     validation_data: str = Field("", description="for early stopping: a catalogue name or a JSONL file")
     validate_every: int = Field(0, ge=0, description="steps between validations; 0 for none")
     patience: int = Field(0, ge=0, description="validations without a gain until training stops; 0 for never")
+    variants: float = Field(0.0, ge=0, le=1, description="share of batches with a query's passage in every language")
+    end_mono: float = Field(0.0, ge=0, le=1, description="share of mono at the end; all three 0: as at the start")
+    end_cross: float = Field(0.0, ge=0, le=1, description="share of cross at the end")
+    end_multi: float = Field(0.0, ge=0, le=1, description="share of multi at the end")
+    mixture_stages: int = Field(0, ge=0, description="equal stages from the start's shares to the end's; 0: every step")
+    switch_probability: float = Field(0.0, ge=0, le=1, description="that a word is switched to another language")
+    switch_query_to: _SomeCodes = Field([], description="languages that words of queries are switched to")
+    switch_passage_to: _SomeCodes = Field([], description="languages that words of passages are switched to")
+    switch_each: Literal["word", "example"] = Field("word", description="a language is drawn for each word or example")
+    switch_by: Literal["word", "phrase"] = Field("word", description="what is switched: word or phrase")
+    switch_kinds: Literal["mono", "all"] = Field("mono", description="batches that are switched: mono or all")
+    switch_lexicons: str = Field("museum", min_length=1, description="museum, or a folder of MUSE-format lexicons")
 
     @model_validator(mode="after")
     def _agree(self) -> "Parameters":
@@ -115,13 +128,25 @@ class Parameters(BaseModel):
         settings = {name: value + 0.0 if isinstance(value, float) else value for name, value in settings.items()}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
+    def beyond_weights(self) -> str:
+        """How the batches are filled besides the three weights, "" where no more is said: "end_mono: 1.0, ..."."""
+        names = [name for name in MIXTURE[4:] if getattr(self, name) != _LATER[name]]
+        return ", ".join(f"{name}: {_yaml(getattr(self, name))}" for name in names)
+
 
 _FIELDS = Parameters.model_fields
 #: Parameters added after the first runs, with the value that means what those runs did.
 _LATER = {"max_rows": 0, "contamination_limit": 0.05, "schedule": "linear", "pooling": "mean"}
 _LATER |= {"missing_negatives": "leave-out", "negative_language": "positive", "cached_texts": 0}
 _LATER |= {"gradient_checkpointing": False, "validation_data": "", "validate_every": 0, "patience": 0}
+_LATER |= {"variants": 0.0, "end_mono": 0.0, "end_cross": 0.0, "end_multi": 0.0, "mixture_stages": 0}
+_LATER |= {"switch_probability": 0.0, "switch_query_to": [], "switch_passage_to": [], "switch_each": "word"}
+_LATER |= {"switch_by": "word", "switch_kinds": "mono", "switch_lexicons": "museum"}
 _WEIGHTS = ("mono", "cross", "multi")
+_END = ("end_mono", "end_cross", "end_multi")
+#: What a mixture file can say: how the batches are filled, and what it is called.
+MIXTURE = ("mixture", *_WEIGHTS, "variants", *_END, "mixture_stages")
+MIXTURE += tuple(name for name in _FIELDS if name.startswith("switch_"))
 _NOT_PARAMETERS = {"In", "Out", "exit", "quit", "get_ipython", "open", "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"}
 #: name -> (value, where it was given: "" in a notebook); and (name, or "" for none, and the sentence on its fault).
 _Given = dict[str, tuple[object, str]]
@@ -130,20 +155,38 @@ _Faults = list[tuple[str, str]]
 
 def _disagreements(parameters: Parameters) -> Iterator[tuple[set[str], str]]:
     """What is wrong between fields that are each right: the names concerned and a sentence."""
-    weights = [getattr(parameters, name) for name in _WEIGHTS]
-    if abs(sum(weights) - 1) > 1e-6:
-        given = ", ".join(f"{name}: {weight}" for name, weight in zip(_WEIGHTS, weights))
-        meant = _shares(weights if any(weights) else [1, 1, 0])
+    names = (*_WEIGHTS, "variants") if parameters.variants else _WEIGHTS
+    yield from _sums_to_one(parameters, names)
+    if any(getattr(parameters, name) for name in _END):
+        yield from _sums_to_one(parameters, _END)
+    elif parameters.mixture_stages:
         yield (
-            set(_WEIGHTS),
-            (f"the weights {given} sum to {sum(weights):.7g}, but must sum to 1; set all three, such as {meant}."),
-        )
-    if parameters.cross > 0 and len(parameters.languages) < 2:
-        yield (
-            {"cross", "languages"},
+            {"mixture_stages", *_END},
             (
-                f"cross is {parameters.cross} and languages is {parameters.languages}, but a cross batch needs at least "
-                "two languages; add a language or take the mixture mono."
+                f"mixture_stages is {parameters.mixture_stages}, but no shares of the end are given; set end_mono, "
+                "end_cross and end_multi, or mixture_stages to 0."
+            ),
+        )
+    if parameters.mixture_stages == 1:
+        yield (
+            {"mixture_stages"},
+            "mixture_stages is 1, but from one mixture to another there are at least 2 stages, or 0 for every step.",
+        )
+    for name in ("cross", "variants", "end_cross"):
+        if (share := getattr(parameters, name)) > 0 and len(parameters.languages) < 2:
+            yield (
+                {name, "languages"},
+                (
+                    f"{name} is {share} and languages is {parameters.languages}, but a {name.removeprefix('end_')} batch "
+                    "needs at least two languages; add a language or take the mixture mono."
+                ),
+            )
+    if parameters.switch_probability and not parameters.switch_query_to + parameters.switch_passage_to:
+        yield (
+            {"switch_probability", "switch_query_to", "switch_passage_to"},
+            (
+                f"switch_probability is {parameters.switch_probability}, but no language to switch to is given; name "
+                'some in switch_query_to or switch_passage_to, such as switch_query_to: ["de"], or set it to 0.0.'
             ),
         )
     if parameters.loss == "equation-1" and parameters.explicit_negatives < 1:
@@ -185,6 +228,19 @@ def _disagreements(parameters: Parameters) -> Iterator[tuple[set[str], str]]:
                 f"patience is {parameters.patience}, but validate_every is 0, so nothing would ever be validated; set "
                 "validate_every to a number of steps, or patience to 0."
             ),
+        )
+
+
+def _sums_to_one(parameters: Parameters, names: Sequence[str]) -> Iterator[tuple[set[str], str]]:
+    """The sentence on shares of batches that do not sum to 1."""
+    weights = [getattr(parameters, name) for name in names]
+    if abs(sum(weights) - 1) > 1e-6:
+        given = ", ".join(f"{name}: {weight}" for name, weight in zip(names, weights))
+        meant = _shares(names, weights if any(weights) else [1, 1, 0])
+        count = {3: "three", 4: "four"}[len(names)]
+        yield (
+            set(names),
+            f"the weights {given} sum to {sum(weights):.7g}, but must sum to 1; set all {count}, such as {meant}.",
         )
 
 
@@ -238,8 +294,8 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _shares(parts: Sequence[float]) -> str:
-    return " and ".join(f"{name}: {round(part / sum(parts), 9)}" for name, part in zip(_WEIGHTS, parts))
+def _shares(names: Sequence[str], parts: Sequence[float]) -> str:
+    return " and ".join(f"{name}: {round(part / sum(parts), 9)}" for name, part in zip(names, parts))
 
 
 def _base_60(value: int) -> str:
@@ -268,7 +324,7 @@ def _advice(name: str, value: object, in_notebook: bool = False) -> str:
         parts = [int(part) for part in text.split(":")] if re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9}){1,2}", text) else []
         if any(parts):
             reading = f"YAML reads {text} as {value} in base 60, and " if counted else ""
-            return f"; {reading}a ratio {text} means {_shares(parts)}"
+            return f"; {reading}a ratio {text} means {_shares(_WEIGHTS, parts)}"
     if kind is bool:
         return "; write true or false, without quotes"
     if kind not in (int, float):

@@ -25,12 +25,12 @@ from hybridkit import __version__, encoders, paths
 from hybridkit.corpora import catalogue
 from hybridkit.errors import KitError, KitWarning, in_a_line
 from hybridkit.files import write_text
-from hybridkit.params import Parameters, to_yaml
+from hybridkit.params import MIXTURE, Parameters, to_yaml
 from hybridkit.params import from_notebook as parameters_of_notebook
 
 MANIFEST = "manifest.json"
 #: The parameters in which the runs of one comparison differ.
-VARIED = {"mixture", "mono", "cross", "multi", "seed"}
+VARIED = {*MIXTURE, "seed"}
 # Benchmarks of which the audit takes all languages: a translation of a question that was trained on gives it away.
 _SMALL = {"xquad-r", "mlqa-r"}
 _PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "bm25s", "papermill")
@@ -136,7 +136,7 @@ class Run:
     def save_plan(self, steps: int = 100) -> None:
         """Write what decides the plan, and the fingerprint of its first steps, to plan.yaml."""
         names = "seed mono cross multi languages batch_size steps gradient_accumulation dataset_temperature cross_pairs"
-        names = [*names.split(), "explicit_negatives", "missing_negatives", "negative_language", "max_rows"]
+        names = [*names.split(), "explicit_negatives", "missing_negatives", "negative_language", "max_rows", *MIXTURE[4:]]
         decided = {name: getattr(self.parameters, name) for name in names}
         steps = min(steps, self.parameters.steps)
         lines = [f"{name}: {json.dumps(value)}" for name, value in decided.items()]

@@ -61,6 +61,9 @@ class BatchPlan:
     in any of `languages`, drawn for each negative among those that it has a text in (arXiv 2408.10536 does
     not say which).
 
+    With `end`, weights of the kinds like the first three, the mixture moves to them over the `batches` of the training:
+    step by step, or in so many equal `stages`, of which the first has the weights of the start and the last those of the end.
+
     Memory: a bit a row and language where texts are missing, and the groups of `corpora.groups`.
     Raises KitError where a kind with weight has no data, or too little to fill a batch.
     """
@@ -80,9 +83,14 @@ class BatchPlan:
         explicit_negatives: int = 0,
         missing_negatives: str = "leave-out",
         negative_language: str = "positive",
+        end: Sequence[float] | None = None,
+        stages: int = 0,
+        batches: int = 0,
     ):
         self.datasets = list(datasets)
         self.weights = {"mono": mono, "cross": cross, "multi": multi}
+        self.end = None if end is None else dict(zip(KINDS, end, strict=True))
+        self.stages, self.batches = stages, batches
         self.languages = list(languages)
         self.batch_size = batch_size
         self.seed = seed
@@ -96,14 +104,15 @@ class BatchPlan:
         self._eligible = [Eligible(d, stated) for d in self.datasets]
         self._pools: dict[tuple, _Pool] = {}
         self._with_text: dict[tuple, Rows] = {}
-        self._pairs = {kind: self._language_pairs(kind) for kind in KINDS if self.weights[kind] > 0}
+        self._pairs = {kind: self._language_pairs(kind) for kind in KINDS if self._most(kind) > 0}
         self._check_size()
 
     def __reduce__(self):
         # A worker process draws the same plan from the same files instead of being sent what was computed.
         same = ("languages", "batch_size", "seed", "temperature", "cross_pairs")
-        same += ("explicit_negatives", "missing_negatives", "negative_language")
+        same += ("explicit_negatives", "missing_negatives", "negative_language", "stages", "batches")
         settings = self.weights | {name: getattr(self, name) for name in same}
+        settings["end"] = None if self.end is None else tuple(self.end.values())
         return partial(BatchPlan, **settings), (self.datasets,)
 
     @classmethod
@@ -116,6 +125,7 @@ class BatchPlan:
                 f"languages names {' '.join(missing)}, but no training data has it; "
                 f"{', '.join(parameters.training_data)} has {' '.join(there)}."
             )
+        end = (parameters.end_mono, parameters.end_cross, parameters.end_multi)
         return cls(
             datasets,
             mono=parameters.mono,
@@ -129,16 +139,28 @@ class BatchPlan:
             explicit_negatives=parameters.explicit_negatives,
             missing_negatives=parameters.missing_negatives,
             negative_language=parameters.negative_language,
+            end=end if any(end) else None,
+            stages=parameters.mixture_stages,
+            batches=parameters.steps * parameters.gradient_accumulation,
         )
+
+    def weights_at(self, step: int) -> dict[str, float]:
+        """The weight of each kind at a step; at all steps the same unless the mixture moves. After the last: the end's."""
+        if self.end is None:
+            return self.weights
+        parts, place = (self.stages, step * self.stages // self.batches) if self.stages else (self.batches, step)
+        moved = min(place / max(parts - 1, 1), 1.0)
+        return {kind: (1 - moved) * self.weights[kind] + moved * self.end[kind] for kind in KINDS}
 
     def kind(self, step: int) -> str:
         """The kind of the batch at a step; plans of one seed differ in it only where their weights do."""
+        weights = self.weights_at(step)
         draw = Stream("plan", self.seed, step, "kind").uniform(1)[0]
         for kind in KINDS:
-            if draw < self.weights[kind]:
+            if draw < weights[kind]:
                 return kind
-            draw -= self.weights[kind]
-        return next(kind for kind in reversed(KINDS) if self.weights[kind] > 0)
+            draw -= weights[kind]
+        return next(kind for kind in reversed(KINDS) if weights[kind] > 0)
 
     def step(self, step: int) -> Batch:
         """Draw one batch. Steps count from 0; none depends on another."""
@@ -187,6 +209,10 @@ class BatchPlan:
                 digest.update(np.ascontiguousarray(column, dtype="<i8").tobytes())
         return digest.hexdigest()
 
+    def _most(self, kind: str) -> float:
+        """The largest weight that a kind ever has."""
+        return max(self.weights[kind], (self.end or self.weights)[kind])
+
     def _one_pair(self, kind: str) -> bool:
         return kind == "cross" and self.cross_pairs == "batch"
 
@@ -203,7 +229,7 @@ class BatchPlan:
             wanted = f" with {self.explicit_negatives} explicit negatives" if self.explicit_negatives else ""
             mend = "set explicit_negatives to 0 or missing_negatives to random, " if self.explicit_negatives else ""
             raise KitError(
-                f"The mixture asks for {kind} batches (weight {self.weights[kind]:g}), which need {needs}, but no training "
+                f"The mixture asks for {kind} batches (weight {self._most(kind):g}), which need {needs}, but no training "
                 f"data has that in {' '.join(self.languages)}{wanted}; {mend}set {kind} to 0, or add languages or data."
             )
         return found

@@ -27,6 +27,11 @@ MIXTURES = {
     "hybrid-0.40": (0.4, 0.6, 0), "hybrid-0.25": (0.25, 0.75, 0), "cross": (0, 1, 0), "multi": (0, 0, 1),
     "uniform": (1 / 3, 1 / 3, 1 / 3),
 }  # fmt: skip
+#: Mixtures that say more than three weights, and how their batches are filled besides.
+FURTHER = {
+    "cross-then-mono": "end_mono: 1.0, mixture_stages: 2", "cross-to-mono": "end_mono: 1.0",
+    "mono-then-cross": "end_cross: 1.0, mixture_stages: 2", "mono-to-cross": "end_cross: 1.0",
+}  # fmt: skip
 
 
 def kit_yaml(file):
@@ -73,7 +78,9 @@ def settings_of():
         "schedule": st.sampled_from(["linear", "cosine", "constant"]), "gradient_checkpointing": st.booleans(),
         "missing_negatives": st.sampled_from(["leave-out", "random"]), "validation_data": text,
         "negative_language": st.sampled_from(["positive", "any"]), "validate_every": st.integers(1),
-        "patience": st.integers(0),
+        "patience": st.integers(0), "switch_probability": st.floats(0, 1), "switch_lexicons": text,
+        "switch_query_to": st.lists(st.sampled_from([*languages.LANGUAGES, "no"]), min_size=1, unique=True),
+        "switch_each": st.sampled_from(["word", "example"]), "switch_by": st.sampled_from(["word", "phrase"]),
     })  # fmt: skip
 
     def build(values, parts):
@@ -113,8 +120,15 @@ def test_mixture_file_holds_its_weights(name):
     assert for_run(mixture=name, seed=3).model_dump() == {**Parameters().model_dump(), **values, "seed": 3}
 
 
+@pytest.mark.parametrize("name", FURTHER)
+def test_further_mixture_files_say_how_batches_are_filled(name):
+    values = kit_yaml(params.mixture_file(name))
+    assert values["mixture"] == name and set(values) <= set(params.MIXTURE)
+    assert for_run(mixture=name).beyond_weights() == FURTHER[name]
+
+
 def test_mixtures_stand_in_the_order_of_the_paper(tmp_path, monkeypatch):
-    assert params.mixture_names() == list(MIXTURES)
+    assert params.mixture_names() == [*MIXTURES, *FURTHER]
     monkeypatch.setenv("HYBRIDKIT_HOME", str(tmp_path))
     (tmp_path / "params" / "mixtures").mkdir(parents=True)
     for name in ("uniform", "mine", "cross", "hybrid-0.3", "hybrid-x", "hybrid-0.25", "mono", "hybrid-0.90"):
@@ -126,7 +140,7 @@ def test_mixtures_stand_in_the_order_of_the_paper(tmp_path, monkeypatch):
 def test_an_unknown_file_name_lists_those_that_there_are(tmp_path, monkeypatch):
     with pytest.raises(KitError, match=r"'tinny' is none of the profiles .*, perhaps tiny; there are: .*tiny"):
         params.profile_file("tinny")
-    with pytest.raises(KitError, match=r"perhaps hybrid-0\.50; there are: mono, hybrid-0\.75, .*, uniform\.$"):
+    with pytest.raises(KitError, match=r"perhaps hybrid-0\.50; there are: mono, hybrid-0\.75, .*, uniform, "):
         params.mixture_file("hybrid-0.5")
     with pytest.raises(KitError, match="none of the profiles"):
         params.profile_file("../profiles/tiny")
@@ -484,9 +498,24 @@ CHANGED = {
     "validation_data": "x",
     "validate_every": 5,
     "patience": 2,
+    "variants": 0.25,
+    "end_mono": 0.5,
+    "end_cross": 0.75,
+    "end_multi": 0.5,
+    "mixture_stages": 2,
+    "switch_probability": 0.5,
+    "switch_query_to": ["de"],
+    "switch_passage_to": ["de"],
+    "switch_each": "example",
+    "switch_by": "phrase",
+    "switch_kinds": "all",
+    "switch_lexicons": "x",
 }
 NEEDED = {"validate_every": {"validation_data": "x"}, "patience": {"validation_data": "x", "validate_every": 5}}
 NEEDED["validation_data"] = {"validate_every": 7}  # fmt: skip
+NEEDED |= {"variants": {"mono": 0.25}, "end_mono": {"end_cross": 0.5}, "end_cross": {"end_multi": 0.25}}
+NEEDED |= {"end_multi": {"end_cross": 0.5}, "mixture_stages": {"end_cross": 1.0}}
+NEEDED |= {"switch_probability": {"switch_query_to": ["ar"]}}
 
 
 def test_the_key_ignores_the_two_names_and_nothing_else():
@@ -539,6 +568,12 @@ def test_the_page_of_parameters_lists_each_with_its_default():
         ("loss: equation-1\ncached_texts: 16", "cached_texts is 16, but only the in-batch loss can be cached"),
         ("gradient_checkpointing: yes", "write true or false, without quotes"),
         ("gradient_checkpointing: 1", "must be true or false"),
+        ("variants: 0.5", "the weights mono: 0.5, cross: 0.5, multi: 0.0, variants: 0.5 sum to 1.5"),
+        ("end_cross: 0.5", "the weights end_mono: 0.0, end_cross: 0.5, end_multi: 0.0 sum to 0.5"),
+        ("mixture_stages: 2", "mixture_stages is 2, but no shares of the end are given"),
+        ("mixture_stages: 1\nend_cross: 1.0", "there are at least 2 stages, or 0 for every step"),
+        ("switch_probability: 0.5", "no language to switch to is given"),
+        ("switch_query_to: ['de', 'de']", "switch_query_to: de stands in the list more than once"),
     ],
 )
 def test_what_does_not_go_together(faults, text, said):

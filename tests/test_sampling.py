@@ -316,3 +316,68 @@ def test_streams_are_golden():
 
 STREAM_FLOATS = [0.5834231833420848, 0.15114874264435574]
 STREAM_INTEGERS = [4, 8, 3, 6, 4]
+
+
+# Mixtures that move during training
+
+
+def moving(toy, **settings):
+    return plan_of(toy, **{"mono": 0.0, "cross": 1.0, "multi": 0.0, "end": (1.0, 0.0, 0.0), "batches": 100} | settings)
+
+
+def test_a_mixture_moves_from_the_start_to_the_end(toy):
+    plan = moving(toy)
+    assert plan.weights_at(0) == {"mono": 0.0, "cross": 1.0, "multi": 0.0}
+    assert plan.weights_at(99) == plan.weights_at(500) == {"mono": 1.0, "cross": 0.0, "multi": 0.0}
+    assert plan.weights_at(49)["mono"] == pytest.approx(49 / 99)
+    assert {plan.kind(0), plan.kind(99)} == {"cross", "mono"}
+    early, late = ([plan.kind(step) for step in steps].count("cross") for steps in (range(50), range(50, 100)))
+    assert early > 25 > late
+
+
+@given(stages=st.integers(2, 12), batches=st.integers(12, 300), parts=st.lists(st.integers(0, 9), min_size=6, max_size=6))
+@settings(deadline=None)
+def test_stages_are_equally_long_and_their_weights_sum_to_one(toy, stages, batches, parts):
+    start, end = parts[:3], parts[3:]
+    if not sum(start) or not sum(end):
+        return
+    start, end = ([part / sum(some) for part in some] for some in (start, end))
+    given = dict(zip(("mono", "cross", "multi"), start))
+    plan = plan_of(toy, **given, end=end, stages=stages, batches=batches)
+    told = [plan.weights_at(step) for step in range(batches)]
+    assert all(sum(weights.values()) == pytest.approx(1) for weights in told)
+    assert list(told[0].values()) == pytest.approx(start) and list(told[-1].values()) == pytest.approx(end)
+    places = [step * stages // batches for step in range(batches)]
+    lengths = [places.count(stage) for stage in range(stages)]
+    assert max(lengths) - min(lengths) <= 1 and min(lengths) >= 1
+    assert all((told[a] == told[a + 1]) for a in range(batches - 1) if places[a] == places[a + 1])
+
+
+def test_a_mixture_in_two_stages_is_one_and_then_the_other(toy):
+    plan = moving(toy, stages=2)
+    assert [plan.kind(step) for step in range(100)] == ["cross"] * 50 + ["mono"] * 50
+
+
+def test_an_end_like_the_start_changes_nothing(toy):
+    still = plan_of(toy, mono=0.5, cross=0.25, multi=0.25, seed=3)
+    plan = moving(toy, mono=0.5, cross=0.25, multi=0.25, end=(0.5, 0.25, 0.25), seed=3)
+    assert plan.fingerprint(range(30)) == still.fingerprint(range(30))
+
+
+def test_a_plan_that_moves_is_the_same_in_another_process(toy):
+    import pickle
+
+    plan = moving(toy, stages=3)
+    assert pickle.loads(pickle.dumps(plan)).fingerprint(range(90, 100)) == plan.fingerprint(range(90, 100))
+
+
+def test_a_kind_that_comes_later_needs_data_from_the_start(english):
+    with pytest.raises(KitError, match="asks for cross batches .weight 1., which need questions and passages in two"):
+        plan_of(english, mono=1.0, end=(0.0, 1.0, 0.0), batches=10)
+
+
+def test_parameters_of_a_moving_mixture_reach_the_plan(toy):
+    told = Parameters(languages=LANGUAGES, batch_size=8, steps=10, gradient_accumulation=3, end_multi=1.0, mixture_stages=5)
+    plan = BatchPlan.from_parameters(told, [toy])
+    assert (plan.end, plan.stages, plan.batches) == ({"mono": 0.0, "cross": 0.0, "multi": 1.0}, 5, 30)
+    assert BatchPlan.from_parameters(Parameters(languages=LANGUAGES, batch_size=8), [toy]).end is None
