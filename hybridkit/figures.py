@@ -71,13 +71,14 @@ def batch_kinds(plan, steps: int = 60) -> Picture:
     """The kind of each of the first batches of a plan (`sampling.BatchPlan`), as a strip."""
     kinds = [plan.kind(step) for step in range(steps)]
     figure, axis = _axes(9, 1.3)
-    for row, kind in enumerate(kind for kind in KIND_COLOURS if plan.weights[kind] > 0):
+    there = [kind for kind in KIND_COLOURS if plan.weights[kind] > 0 or kind in kinds]
+    for row, kind in enumerate(there):
         at = [step for step, found in enumerate(kinds) if found == kind]
         axis.scatter(at, [row] * len(at), marker="s", s=40, color=KIND_COLOURS[kind])
         axis.text(-1.5, row, f"{kind} ({len(at)})", ha="right", va="center")
-    axis.set(xlabel="step", yticks=[], ylim=(-0.7, sum(w > 0 for w in plan.weights.values()) - 0.3))
+    axis.set(xlabel="step", yticks=[], ylim=(-0.7, len(there) - 0.3))
     axis.spines["left"].set_visible(False)
-    told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in KIND_COLOURS if plan.weights[kind] > 0)
+    told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in there)
     return picture(figure, f"The first {steps} batches by kind: {told}, in random order.")
 
 

@@ -269,7 +269,9 @@ def test_seeds_widen_what_counts_as_reproduced(tmp_path):
         ({"training_data": ["mmarco", "/somewhere/mine.jsonl"]}, "trained on mine.jsonl"),
         ({"training_data": ["mr-tydi"]}, "not trained on mMARCO"),
         ({"encoder": "tiny-mlm"}, "encoder is tiny-mlm"),
-        ({"mono": 0.5, "cross": 0.0, "multi": 0.5}, "multi batches"),
+        ({"mono": 0.5, "cross": 0.0, "multi": 0.5}, "sets multi, which the paper does not do"),
+        ({"end_cross": 1.0}, "sets end_cross"),
+        ({"switch_probability": 0.5, "switch_query_to": ["de"]}, "sets switch_probability"),
     ],
 )
 def test_one_condition_missed_is_not_comparable(tmp_path, other, told):

@@ -52,12 +52,14 @@ STATED = {
     "query_prefix": "Query:",
     "passage_prefix": "Passage:",
 }
+#: What no batch of the paper has: other kinds, a mixture that moves, words that are switched to another language.
+NOT_IN_PAPER = ("multi", "variants", "end_mono", "end_cross", "end_multi", "switch_probability")
 
 
 def mixture_of(parameters: Mapping) -> str | None:
-    """What the tables call a run's mixture, by its weights and not by its name; None for one with multi batches."""
+    """What the tables call a run's mixture, by its weights and not by its name; None for one that the paper lacks."""
     mono = parameters["mono"]
-    if parameters["multi"]:
+    if any(parameters.get(name) for name in NOT_IN_PAPER):
         return None
     return {1.0: "mono", 0.0: "cross"}.get(mono, f"hybrid-{mono:.2f}" if mono == round(mono, 2) else f"hybrid-{mono!r}")
 
@@ -68,7 +70,8 @@ def training_obstacles(parameters: Mapping) -> list[str]:
     if parameters["encoder"] not in ENCODERS:
         found.append(f"The encoder is {encoder_label(parameters['encoder'])}, in the paper XLM-R or LaBSE.")
     if mixture_of(parameters) is None:
-        found.append(f"The mixture {parameters['mixture']} has multi batches, which the paper does not train.")
+        further = " and ".join(name for name in NOT_IN_PAPER if parameters.get(name))
+        found.append(f"The mixture {parameters['mixture']} sets {further}, which the paper does not do.")
     if foreign := [Path(name).name for name in parameters["training_data"] if name not in SOURCES]:
         found.append(f"It was trained on {', '.join(foreign)}, which the paper does not train on.")
     elif MAIN_SOURCE not in parameters["training_data"]:
