@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hybridkit.corpora import afriqa, catalogue
-from hybridkit.errors import KitError
+from hybridkit.corpora.similar import normal
+from hybridkit.errors import KitError, KitWarning
 from hybridkit.params import for_run
 from hybridkit.runs import Run
 from hybridkit.sampling import BatchPlan
@@ -17,7 +18,9 @@ ROWS = {
     "hau.en.train": [
         ("Ina hasumiya?", "Where is the tower?", "The tower is in Pisa."),
         ("Wa ya gina?", "Who built it?", None),
-        ("Yaushe?", "When was it?", "This passage is in the test too."),
+        ("Yaushe?", "When was it?", "This passage is in  the TEST too."),
+        ("Wanene?", "who is it?", "It is Bola."),
+        ("LINI?", "At what time is it?", "It is at noon."),
     ],
     "hau.en.test": [("Me ya sa?", "Why is it?", "This passage is in the test too.")],
     "swa.en.test": [("Nani?", "Who is it?", "It is Amina."), ("Lini?", "When is it?", "It is Amina.")],
@@ -44,8 +47,10 @@ def small(own_cache, monkeypatch):
     return own_cache / "downloads" / "afriqa"
 
 
-def test_rows_with_nothing_in_a_field_or_a_passage_of_the_test_are_left_out(small):
-    pairs = afriqa.training_pairs()
+def test_rows_with_nothing_in_a_field_or_a_text_of_the_test_are_left_out_and_counted(small):
+    told = "1 rows; left out: 1 with an empty field, 1 whose passage is in the test, 2 whose question is in the test"
+    with pytest.warns(KitWarning, match=told):
+        pairs = afriqa.training_pairs()
     assert len(pairs) == 1 and pairs.languages == ("en", "ha")
     assert pairs.queries.texts("ha", [0]) == ["Ina hasumiya?"]
     assert pairs.queries.texts("en", [0]) == ["Where is the tower?"]
@@ -78,10 +83,13 @@ def real(shared_data, own_cache, monkeypatch):
 
 def test_facts_of_the_real_files(real):
     pairs, found = afriqa.training_pairs(), afriqa.benchmark()
-    assert (len(pairs), len(found.query_ids), len(found.candidate_ids)) == (1_621, 2 * 2_721, 2_568)
+    assert (len(pairs), len(found.query_ids), len(found.candidate_ids)) == (1_593, 2 * 2_721, 2_568)
     assert set(found.query_languages) == set(afriqa.SOURCE.languages) and found.languages == ("en",)
     assert set(pairs.languages) == set(afriqa.SOURCE.languages) - {"sw"}
-    assert not set(pairs.passages.texts("en", range(len(pairs.passages)))) & set(found.candidate_texts)
+    tested = {normal(text) for text in found.candidate_texts}
+    assert not {normal(text) for text in pairs.passages.texts("en", range(len(pairs.passages)))} & tested
+    asked = {normal(text) for text, code in zip(found.query_texts, found.query_languages, strict=True) if code == "en"}
+    assert not {normal(text) for text in pairs.queries.texts("en", range(len(pairs.queries)))} & asked
     assert np.bincount(found.gold_query).tolist() == [1] * 5_442
 
 

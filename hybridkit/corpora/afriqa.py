@@ -5,6 +5,7 @@ batch in an African language.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from hybridkit import paths
-from hybridkit.corpora import downloads
+from hybridkit.corpora import building, downloads
 from hybridkit.corpora.benchmark import Benchmark, make_benchmark
 from hybridkit.corpora.catalogue import CATALOGUE, Source
 from hybridkit.corpora.pairs import TrainingPairs, make_pairs
+from hybridkit.corpora.similar import normal
 
 if TYPE_CHECKING:
     from hybridkit.params import Parameters
@@ -24,7 +26,7 @@ SOURCE = CATALOGUE["afriqa"]
 #: The languages' codes in the files (ISO 639-3) and in the kit. Fon is left out: it was translated to French.
 CODES = {"bem": "bem", "hau": "ha", "ibo": "ig", "kin": "rw", "swa": "sw", "twi": "tw", "yor": "yo", "zul": "zu"}
 # Part of the cache's key: to be raised when the same files would be read into other pairs.
-_VERSION = 1
+_VERSION = 2
 
 
 def fetch() -> list[Path]:
@@ -32,8 +34,11 @@ def fetch() -> list[Path]:
     return [downloads.pinned(SOURCE, name) for name in SOURCE.files]
 
 
-def _rows(split: str) -> Iterator[tuple[str, str, dict]]:
-    """Code, id and row of every question of a split ("train", "test") that has both texts and a passage."""
+def _rows(split: str, left: Counter[str] | None = None) -> Iterator[tuple[str, str, dict]]:
+    """Code, id and row of every question of a split ("train", "test") that has both texts and a passage.
+
+    The others are counted in `left`.
+    """
     for path in fetch():
         *_, language, _, part, _ = path.name.split(".")
         if part == split:
@@ -42,12 +47,15 @@ def _rows(split: str) -> Iterator[tuple[str, str, dict]]:
                 row = json.loads(line)
                 if all((row[key] or "").strip() for key in ("context", "question_lang", "question_translated")):
                     yield code, f"{code}:{split}:{number}", row
+                elif left is not None:
+                    left["with an empty field"] += 1
 
 
 def training_pairs() -> TrainingPairs:
     """The training questions, each in its language and in English, with the English passage that answers it.
 
-    Rows whose passage is in the test split too are left out. Built at first use and kept in the cache.
+    Left out, which is told: rows with an empty field, and those whose passage or question is in the test split
+    too, be it with other capitals or spaces. Built at first use and kept in the cache.
     """
     folder = paths.cache() / "pairs" / f"afriqa-{SOURCE.commit[:7]}-{_VERSION}"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -55,9 +63,25 @@ def training_pairs() -> TrainingPairs:
         return TrainingPairs.open(folder) if (folder / "about.json").exists() else _build(folder)
 
 
+def _for_training() -> list[tuple[str, str, dict]]:
+    """The training rows that may be used."""
+    tested = [row for _, _, row in _rows("test")]
+    known = {key: {normal(row[key]) for row in tested} for key in ("context", "question_lang", "question_translated")}
+    left: Counter[str] = Counter()
+    rows = []
+    for found in _rows("train", left):
+        if normal(found[2]["context"]) in known["context"]:
+            left["whose passage is in the test"] += 1
+        elif any(normal(found[2][key]) in known[key] for key in ("question_lang", "question_translated")):
+            left["whose question is in the test"] += 1
+        else:
+            rows.append(found)
+    building.tell(SOURCE, left, len(rows))
+    return rows
+
+
 def _build(folder: Path) -> TrainingPairs:
-    tested = {row["context"] for _, _, row in _rows("test")}
-    rows = [found for found in _rows("train") if found[2]["context"] not in tested]
+    rows = _for_training()
     passages = list(dict.fromkeys(row["context"] for _, _, row in rows))
     place = {text: number for number, text in enumerate(passages)}
     asked: dict[str, list[str | None]] = {"en": [row["question_translated"] for _, _, row in rows]}
@@ -102,6 +126,11 @@ def benchmark() -> Benchmark:
 def load_pairs(source: Source, parameters: "Parameters") -> TrainingPairs:
     """For the catalogue: `training_pairs`."""
     return training_pairs()
+
+
+def load_key(source: Source, parameters: "Parameters") -> str:
+    """For the catalogue: the files and how they are read."""
+    return f"{downloads.content_key(source, parameters.languages)}:{_VERSION}"
 
 
 def load_benchmark(source: Source, parameters: "Parameters", languages: Sequence[str] = ()) -> Benchmark:
