@@ -105,15 +105,18 @@ def _whole_path(name: str) -> str:
 
 @main.command()
 @_parameter_options
-@click.option("--mixtures", help="Comma-separated names of params/mixtures, or `all`.  [default: five of them]")
+@click.option("--mixtures", help="Comma-separated names, `all`, or `simplex` and more names.  [default: five mixtures]")
 @click.option("--seeds", default="0", show_default=True, help="Comma-separated seeds.")
+@click.option("--grid", type=int, help="Of the simplex: steps from corner to corner.  [default: 4]")
+@click.option("--budget", type=int, metavar="RUNS", help="Of the simplex: refine it, up to so many runs in all.")
+@click.option("--no-notebooks", is_flag=True, help="Train and evaluate only: numbers without executed notebooks.")
 @click.option("--jobs", type=click.IntRange(1), help="Runs at the same time.  [default: one a processor; 1 with GPUs]")
 @_processes_option
 @click.option("--scheduler", metavar="ADDRESS", help="A dask.distributed scheduler to run on instead of here.")
-def sweep(profile, encoder, overrides, mixtures, seeds, jobs, processes, scheduler) -> None:
+def sweep(profile, encoder, overrides, mixtures, seeds, grid, budget, no_notebooks, jobs, processes, scheduler) -> None:
     """Execute the notebooks for every mixture and seed, and compare them.
 
-    Finished runs are skipped; an interrupted one goes on where it was.
+    Finished runs are skipped; an interrupted one goes on where it was. docs/ratio-study.md tells of the simplex.
     """
     from hybridkit import params
     from hybridkit import sweep as sweeping
@@ -122,8 +125,12 @@ def sweep(profile, encoder, overrides, mixtures, seeds, jobs, processes, schedul
     from hybridkit.runs import Run
 
     params.profile_file(profile)
-    names = params.mixture_names() if mixtures == "all" else mixtures.split(",") if mixtures else sweeping.MIXTURES
-    runs = [Run(_parameters(profile, name, seed, encoder, overrides)) for seed in _seeds(seeds) for name in names]
+
+    def run(name, seed):
+        return Run(_parameters(profile, name, seed, encoder, overrides))
+
+    names, later = _mixtures(mixtures, run, _seeds(seeds), grid, budget)
+    runs = [run(name, seed) for seed in _seeds(seeds) for name in names]
     available = processors()
     if not jobs:
         from hybridkit.launch import gpus
@@ -133,8 +140,9 @@ def sweep(profile, encoder, overrides, mixtures, seeds, jobs, processes, schedul
     def executor():
         return sweeping.cluster_executor(scheduler) if scheduler else sweeping.local_executor(jobs)
 
-    with SweepDisplay(runs) as display:
-        outcomes = sweeping.sweep(runs, executor, max(1, available // jobs), display.report)
+    threads = max(1, available // jobs)
+    with SweepDisplay(runs, budget, None if scheduler else jobs) as display:
+        outcomes = sweeping.sweep(runs, executor, threads, display.report, not no_notebooks, display.following(later))
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     for outcome in failed:
         click.echo(f"failed: {outcome.name}: {outcome.message}", err=True)
@@ -142,11 +150,34 @@ def sweep(profile, encoder, overrides, mixtures, seeds, jobs, processes, schedul
     if failed:
         click.echo(f"{len(failed)} of {len(outcomes)} tasks failed; run the same command again to go on.", err=True)
         sys.exit(1)
+    if budget and (unused := budget - len(display.by_name)):
+        click.echo(f"{unused} runs of the budget were not needed: there is nothing left to refine.")
+
+
+def _mixtures(mixtures, run, seeds, grid, budget):
+    """Names of the mixtures of a sweep; and the runs that come after them, round by round."""
+    from hybridkit import params, simplex, sweep
+
+    names = mixtures.split(",") if mixtures else list(sweep.MIXTURES)
+    if "simplex" not in names:
+        if grid is not None or budget is not None:
+            raise KitError("--grid and --budget belong to the simplex; add --mixtures simplex, or leave them out.")
+        return params.mixture_names() if mixtures == "all" else names, ()
+    if names[0] != "simplex":
+        raise KitError(f"--mixtures is {mixtures}; write simplex first, and names that are to come on top after it.")
+    points = simplex.grid(4 if grid is None else grid)
+    added = [name for name in dict.fromkeys(names[1:]) if name not in {point.name for point in points}]
+    names = [*(point.name for point in points), *added]
+    if budget is None:
+        return names, ()
+    simplex.check_budget(budget, len(names), len(seeds))
+    left = budget - len(names) * len(seeds)
+    return names, simplex.refinement(run, points, seeds, left, grid or 4)
 
 
 def _seeds(text: str) -> list[int]:
     try:
-        return [int(seed) for seed in text.split(",")]
+        return list(dict.fromkeys(int(seed) for seed in text.split(",")))
     except ValueError:
         raise KitError(f"--seeds is {text!r}; write whole numbers with commas between them, such as 0,1,2.") from None
 

@@ -448,6 +448,15 @@ def mixture_order(name: str) -> tuple[int, float, str]:
     return {"mono": 0, "cross": 2, "multi": 3, "uniform": 4}.get(name, 5), 0.0, name
 
 
+def weights_of_name(name: str) -> dict[str, float] | None:
+    """The three weights that a name such as mix-0.25-0.50-0.25 says (mono, cross, multi); None for any other name.
+
+    So are mixtures called that have no file; `simplex.named` writes such names.
+    """
+    found = re.fullmatch(r"mix-([01]\.[0-9]{2,3})-([01]\.[0-9]{2,3})-([01]\.[0-9]{2,3})", name)
+    return dict(zip(_WEIGHTS, map(float, found.groups()))) if found else None
+
+
 def mixture_names() -> list[str]:
     """The mixtures that have a file, in the paper's order."""
     return sorted((path.stem for path in (paths.params() / "mixtures").glob("*.yaml")), key=mixture_order)
@@ -456,7 +465,12 @@ def mixture_names() -> list[str]:
 def for_run(
     profile: str = "tiny", mixture: str = "hybrid-0.50", seed: int = 0, overrides: Mapping[str, object] | None = None
 ) -> Parameters:
-    """The parameters of one run of a sweep: a profile's file, a mixture's file, a seed, overrides."""
+    """The parameters of one run of a sweep: a profile's file, a mixture's file, a seed, overrides.
+
+    A mixture without a file may be called by its weights (`weights_of_name`).
+    """
+    if (weights := weights_of_name(mixture)) and mixture not in mixture_names():
+        return load([profile_file(profile)], {"mixture": mixture, **weights, "seed": seed, **(overrides or {})})
     file = mixture_file(mixture)
     found = load([profile_file(profile), file], {"seed": seed, **(overrides or {})})
     if found.mixture != mixture and "mixture" not in (overrides or {}):

@@ -129,7 +129,7 @@ class Run:
         try:
             yield
         except Exception as fault:
-            if not self.finished:
+            if self.staging.is_dir():
                 write_text(failure, json.dumps({"message": in_a_line(fault)}))
             raise
 

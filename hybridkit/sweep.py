@@ -2,7 +2,7 @@
 
 Each run is one task of a `concurrent.futures` executor: local processes, or the workers of a
 dask.distributed cluster. A task executes its notebooks one after the other in the run's staging folder
-and moves the finished run into place.
+and moves the finished run into place. Where only the numbers are wanted it trains and evaluates without them.
 """
 
 import json
@@ -10,7 +10,8 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -21,17 +22,18 @@ from concurrent.futures import (
 )
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
 from filelock import FileLock
 
 from hybridkit import model_card, paths
-from hybridkit.errors import KitError, in_a_line
+from hybridkit.errors import KitError, KitWarning, in_a_line
 from hybridkit.files import remove, write_text
 from hybridkit.launch import PROCESSES
-from hybridkit.params import Parameters
-from hybridkit.runs import MANIFEST, Run, encoder_label, provenance
+from hybridkit.params import Parameters, to_yaml
+from hybridkit.runs import MANIFEST, Run, encoder_label, provenance, read_manifest
 
 RUN_NOTEBOOKS = ("02_sampling", "03_training", "04_evaluation", "05_bias")
 DATA_NOTEBOOK = "01_data"
@@ -147,7 +149,11 @@ def _stamp(notebook: Path) -> None:
 
 
 class _PeakMemory:
-    """Watches the memory of the processes below this one and keeps the peak, in bytes (sampled 5 times a second)."""
+    """Watches the memory of the processes below this one, or with `own` of this one too, and keeps the peak, in bytes
+    (sampled 5 times a second)."""
+
+    def __init__(self, own: bool = False):
+        self._own = own
 
     def __enter__(self):
         self.peak = 0
@@ -162,7 +168,8 @@ class _PeakMemory:
         here = psutil.Process()
         while not self._stop.wait(0.2):
             try:
-                used = [p.memory_info().rss for p in here.children(recursive=True)]
+                watched = [*here.children(recursive=True), *([here] if self._own else [])]
+                used = [p.memory_info().rss for p in watched]
             except psutil.Error:
                 continue
             self.peak = max(self.peak, sum(used))
@@ -183,10 +190,12 @@ def environment(threads: int) -> dict[str, str]:
     return {name: str(place) for name, place in places.items()} | {"OMP_NUM_THREADS": str(threads)} | chosen
 
 
-def execute_run(values: dict, surroundings: dict[str, str]) -> Outcome:
-    """One task: execute the notebooks of a run in its staging folder and move it into place.
+def execute_run(values: dict, surroundings: dict[str, str], notebooks: bool = True) -> Outcome:
+    """One task: execute the notebooks of a run in its staging folder and move it into place; or without `notebooks`
+    train and evaluate, and no more.
 
-    Runs in a worker process; takes plain data, so that any executor can send it.
+    A run that was finished without notebooks gets them added. Runs in a worker process; takes plain data, so that any
+    executor can send it.
     """
     os.environ.update(surroundings)
     run = Run(Parameters(**values))
@@ -194,22 +203,55 @@ def execute_run(values: dict, surroundings: dict[str, str]) -> Outcome:
     run.lock.parent.mkdir(parents=True, exist_ok=True)
     # Held for the life of this process only: the lock of a killed worker is free again at once.
     with FileLock(run.lock):
-        if run.finished:
+        if is_done(run, notebooks):
             return Outcome(run.title, "skipped", 0.0)
         try:
             with run.noted():
-                costs = {n: execute(n, run.staging / f"{n}.ipynb", run.parameters) for n in RUN_NOTEBOOKS}
-                finish(run, costs)
+                if run.finished:  # its notebooks are added; for `hybridkit status`
+                    write_text(run.staging / "params.yaml", to_yaml(run.parameters))
+                if notebooks:
+                    costs = {n: execute(n, run.staging / f"{n}.ipynb", run.parameters) for n in RUN_NOTEBOOKS}
+                    add_notebooks(run, costs) if run.finished else finish(run, costs)
+                else:
+                    finish(run, {}, without_notebooks=_only_numbers(run))
         except Exception as fault:
             return Outcome(run.title, "failed", time.perf_counter() - started, in_a_line(fault))
     return Outcome(run.title, "finished", time.perf_counter() - started)
 
 
-def finish(run: Run, costs: dict) -> None:
-    """Write the model card and the manifest and move the run from staging into its final place, in one step."""
+def is_done(run: Run, notebooks: bool = True) -> bool:
+    """Whether a run is finished: with its notebooks, or, where those are not asked for, with or without them."""
+    return run.finished and not (notebooks and lacks_notebooks(read_manifest(run.final)))
+
+
+def lacks_notebooks(manifest: dict) -> bool:
+    """Whether a run was finished for its numbers alone and no notebooks were executed since."""
+    return "without_notebooks" in manifest and not manifest.get("notebooks")
+
+
+def _only_numbers(run: Run) -> dict:
+    """Train and evaluate a run in its staging folder, or find that done; what this took: seconds, peak memory (bytes)."""
+    os.environ.update(_QUIET)
+    started = time.perf_counter()
+    with _PeakMemory(own=True) as memory, warnings.catch_warnings():
+        warnings.simplefilter("ignore", KitWarning)  # what the audit found is kept in audit.md
+        if not (run.staging / "plan.yaml").is_file():
+            run.save_plan()
+        run.train()
+        run.metrics()
+    return {"seconds": round(time.perf_counter() - started, 1), "peak_bytes": memory.peak}
+
+
+def finish(run: Run, costs: dict, without_notebooks: dict | None = None) -> None:
+    """Write the model card and the manifest and move the run from staging into its final place, in one step.
+
+    `costs`: of each notebook; `without_notebooks`: what a run cost of which only the numbers were wanted.
+    """
     training = json.loads((run.staging / "training.json").read_text())
-    training["machine"] = _machine_of(run.staging / "03_training.ipynb")
-    kept = ("seconds", "device", "machine", "threads", "processes", "resumed_from")
+    made = training.get("provenance", {})  # a run may be trained on one machine and finished on another
+    training["commit"] = made.get("commit")
+    training["machine"] = made.get("machine") or _machine_of(run.staging / "03_training.ipynb")
+    kept = ("seconds", "device", "machine", "commit", "threads", "processes", "resumed_from")
     manifest = {
         "key": run.key,
         "parameters": run.parameters.model_dump(),
@@ -218,6 +260,7 @@ def finish(run: Run, costs: dict) -> None:
         "provenance": provenance(),
         "training": {k: training.get(k) for k in kept},
         "notebooks": costs,
+        **({"without_notebooks": without_notebooks} if without_notebooks else {}),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     if (run.staging / "model").is_dir():
@@ -231,6 +274,15 @@ def finish(run: Run, costs: dict) -> None:
     os.replace(run.staging, final)
     for path in final.glob("*.cost.json"):
         path.unlink()
+
+
+def add_notebooks(run: Run, costs: dict) -> None:
+    """Move executed notebooks from staging to a run that was finished without them, and say so in its manifest."""
+    for name in costs:
+        os.replace(run.staging / f"{name}.ipynb", run.final / f"{name}.ipynb")
+    shutil.rmtree(run.staging)
+    manifest = read_manifest(run.final) | {"notebooks": costs}
+    write_text(run.final / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
 
 
 def _machine_of(notebook: Path) -> str | None:
@@ -351,32 +403,58 @@ def cluster_executor(address: str) -> Executor:
         ) from fault
 
 
-def sweep(runs: Sequence[Run], make_executor: Callable[[], Executor], threads: int, report: Callable) -> list[Outcome]:
+def sweep(
+    runs: Sequence[Run],
+    make_executor: Callable[[], Executor],
+    threads: int,
+    report: Callable,
+    notebooks: bool = True,
+    later: Iterable[Sequence[Run]] = (),
+) -> list[Outcome]:
     """The whole sweep over runs that share data and encoder: what they share, the runs, what sums them up.
 
-    Returns how each task ended.
+    Without `notebooks` only what gives numbers. `later` holds more rounds of runs, each asked for when the round before
+    it is done. Returns how each task ended.
     """
     check_writable(paths.outputs())
     check_writable(paths.cache())
+    if notebooks:
+        _check_notebooks()
+    around = environment(threads)
+    values = runs[0].parameters.model_dump()
+    tasks = [(f"{encoder_label(runs[0].parameters.encoder)} warm-up", prepare, (values, around))]
+    if notebooks:
+        tasks.append((DATA_NOTEBOOK, execute_single, (DATA_NOTEBOOK, values, around)))
+    outcomes = run_tasks(tasks, make_executor, report)
+    if outcomes[0].state == "failed":  # no run could do better
+        return outcomes
+    for round_ in chain([runs], later):
+        outcomes += _one_round(round_, make_executor, around, report, notebooks)
+    if not notebooks:
+        return outcomes
+    last = [(notebook, execute_single, (notebook, values, around)) for notebook in LAST_NOTEBOOKS]
+    return outcomes + run_tasks(last, make_executor, report)
+
+
+def _check_notebooks() -> None:
     for notebook in (DATA_NOTEBOOK, *RUN_NOTEBOOKS, *LAST_NOTEBOOKS):
         if not (paths.notebooks() / f"{notebook}.ipynb").is_file():
             raise KitError(
                 f"There is no notebook {notebook}.ipynb in {paths.notebooks()}; set HYBRIDKIT_HOME to a clone of the "
                 "repository, with notebooks/ and params/."
             )
-    around = environment(threads)
-    values = runs[0].parameters.model_dump()
-    tasks = [
-        (f"{encoder_label(runs[0].parameters.encoder)} warm-up", prepare, (values, around)),
-        (DATA_NOTEBOOK, execute_single, (DATA_NOTEBOOK, values, around)),
-    ]
-    outcomes = run_tasks(tasks, make_executor, report)
-    if outcomes[0].state == "failed":  # no run could do better
-        return outcomes
-    tasks = [(run.title, execute_run, (run.parameters.model_dump(), around)) for run in runs]
-    outcomes += run_tasks(tasks, make_executor, report)
-    last = [(notebook, execute_single, (notebook, values, around)) for notebook in LAST_NOTEBOOKS]
-    return outcomes + run_tasks(last, make_executor, report)
+
+
+def _one_round(
+    runs: Sequence[Run], make_executor: Callable, around: dict[str, str], report: Callable, notebooks: bool
+) -> list[Outcome]:
+    """Carry out runs side by side; no worker is started for those that are done."""
+    done = {run.title: Outcome(run.title, "skipped", 0.0) for run in runs if is_done(run, notebooks)}
+    for name, outcome in done.items():
+        report(name, outcome)
+    left = [run for run in runs if run.title not in done]
+    tasks = [(run.title, execute_run, (run.parameters.model_dump(), around, notebooks)) for run in left]
+    return [*done.values(), *run_tasks(tasks, make_executor, report)]
 
 
 def progress_of(run: Run) -> str:

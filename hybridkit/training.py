@@ -203,9 +203,9 @@ def train(
     """Train the run's encoder along its plan into `folder/model`; what is done already is not done again.
 
     Returns the record of the training, also kept as `training.json`: loss by step, validation losses and the step
-    whose model was kept, seconds, device, processes, and what was resumed. Interrupted, it goes on from the last sound
-    checkpoint in `folder/checkpoints` and ends with the same weights. `on_step(step, steps)` is called after every
-    step. One training works in a folder at a time; another waits and then finds the work done.
+    whose model was kept, seconds, device, processes, commit and machine, and what was resumed. Interrupted, it goes on
+    from the last sound checkpoint in `folder/checkpoints` and ends with the same weights. `on_step(step, steps)` is
+    called after every step. One training works in a folder at a time; another waits and then finds the work done.
 
     Started in several processes (`processes.count()`), each calls this and returns the same record; the folder
     must be one that all of them see, and process 0 alone writes, locks and calls `on_step`.
@@ -268,6 +268,8 @@ def _smaller(p: Parameters) -> str:
 
 
 def _train(parameters: Parameters, plan: BatchPlan, folder: Path, on_step) -> dict:
+    from hybridkit.runs import provenance
+
     datasets.disable_progress_bars()
     torch.manual_seed(parameters.seed)
     started = time.perf_counter()
@@ -288,6 +290,7 @@ def _train(parameters: Parameters, plan: BatchPlan, folder: Path, on_step) -> di
         "kept_step": kept,
         "seconds": round(time.perf_counter() - started, 1),
         "device": str(trainer.model.device),
+        "provenance": provenance(),
         "threads": torch.get_num_threads(),
         "processes": processes.count(),
         "parameters_of_model": sum(p.numel() for p in trainer.model.parameters()),
