@@ -121,6 +121,22 @@ def points(rows: "pd.DataFrame") -> "pd.DataFrame":
     return found.reset_index(drop=True)
 
 
+def edge(rows: "pd.DataFrame", level: float = 0.95) -> "pd.DataFrame":
+    """The figures of the mixtures of mono and cross alone, a row a mixture and metric, by share of mono.
+
+    `rows`: as for `points`. Columns: mixture, mono, metric, seeds, mean, low, high. The interval is Student's t over
+    seeds: how far the mean of so many seeds may be off, on these questions; NaN with one seed. Intervals that count
+    the questions too (a bootstrap over seeds and questions) can be put into the columns low and high instead.
+    """
+    from scipy.stats import t
+
+    on = rows[(rows["beyond"] == "") & (rows["multi"] == 0)]
+    grouped = on.groupby(["mixture", "mono", "metric"])["value"]
+    found = grouped.agg(seeds="count", mean="mean", deviation="std").reset_index()
+    half = t.ppf((1 + level) / 2, found["seeds"] - 1) * found.pop("deviation") / np.sqrt(found["seeds"])
+    return found.assign(low=found["mean"] - half, high=found["mean"] + half).sort_values("mono", ignore_index=True)
+
+
 def on_front(table: "pd.DataFrame", distance: bool = False) -> np.ndarray:
     """Which mixtures of a table of `points` no other beats in monolingual, cross-lingual and multilingual mAP.
 
@@ -157,12 +173,27 @@ def best_shares(draws: Mapping[str, Sequence[float]], lowest: bool = False) -> "
     return pd.Series((best / best.sum(axis=0)).mean(axis=1), index=list(draws), name="share of draws")
 
 
+def front_shares(draws: Mapping[str, np.ndarray]) -> "pd.Series":
+    """How often each mixture is on the Pareto front, as a share of the draws.
+
+    `draws`: by mixture, an array (draws, figures), higher is better (give rank distance with a minus); draw i of every
+    mixture belongs together, as in `best_shares`. Raises KitError for arrays of unequal shapes.
+    """
+    import pandas as pd
+
+    if len({np.shape(values) for values in draws.values()}) != 1:
+        raise KitError("Every mixture needs draws of the same shape (draws, figures).")
+    drawn = np.stack(list(draws.values()), axis=1)
+    share = np.mean([pareto_front(values) for values in drawn], axis=0)
+    return pd.Series(share, index=list(draws), name="share of draws")
+
+
 def between(known: Sequence[Mixture], values: np.ndarray, divisions: int) -> list[Mixture]:
     """New mixtures halfway between those on the Pareto front and their neighbours on the grid.
 
     `known`: the mixtures of the grid; `values`: their figures (mixtures, figures), higher is better. Two are neighbours
-    if no more than 1 / divisions of the batches has to change. First those between two mixtures of the front, then those
-    whose two ends have the highest mean figures.
+    if no more than 1 / divisions of the batches has to change. First those between two mixtures of the front, then
+    those whose two ends have the highest mean figures.
     """
     front, figures = pareto_front(values), np.asarray(values, dtype=float).mean(axis=1)
     weights, there = np.array([one.weights for one in known]), {one.name for one in known}
@@ -244,8 +275,8 @@ def _measured(run: "Run") -> dict | None:
         return next(iter(json.loads(file.read_text(encoding="utf-8")).values()))["training languages"]
     except (FileNotFoundError, ValueError, StopIteration, KeyError, AttributeError, TypeError) as fault:
         raise KitError(
-            f"{file} has no figures over the training languages, so nothing can be refined; move {run.final} out of the "
-            "way and run the same command again."
+            f"{file} has no figures over the training languages, so nothing can be refined; move {run.final} out of "
+            "the way and run the same command again."
         ) from fault
 
 
@@ -254,5 +285,5 @@ def check_budget(budget: int, mixtures: int, seeds: int) -> None:
     if budget < mixtures * seeds:
         raise KitError(
             f"--budget is {budget}, but {mixtures} mixtures with {seeds} seed{'s' * (seeds > 1)} each are "
-            f"{mixtures * seeds} runs before anything is refined; give at least that, a coarser --grid, or fewer --seeds."
+            f"{mixtures * seeds} runs before any refinement; give at least that, a coarser --grid or fewer --seeds."
         )
