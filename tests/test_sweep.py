@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from hybridkit import lock, params, sweep
+from hybridkit.cli import main
+from hybridkit.display import SweepDisplay, duration
 from hybridkit.errors import KitError
 from hybridkit.files import digests
 from hybridkit.params import Parameters, notebook_cell
@@ -347,6 +351,156 @@ def finish(run):
     run.staging.mkdir(parents=True)
     (run.staging / "training.json").write_text('{"seconds": 1, "device": "cpu", "threads": 1, "resumed_from": null}')
     sweep.finish(run, {})
+
+
+def numbers_of(run):
+    """Stands for training and evaluation: writes what they leave, with figures that follow from the weights."""
+    from hybridkit.simplex import DISTANCE, GOALS
+
+    p, gate = run.parameters, Path(os.environ["GATE"])
+    if (gate / f"fail-{p.mixture}").exists():
+        raise ValueError("the wheel came off")
+    with (gate / "worked").open("a") as file:
+        file.write(f"{p.mixture} {p.seed}\n")
+    told = {"seconds": 1, "device": "cpu", "provenance": {"machine": "a made-up machine", "commit": "c0"}}
+    (run.staging / "training.json").write_text(json.dumps(told))
+    figures = dict(zip(GOALS, (p.mono, p.cross, p.cross / 2 + p.seed / 100), strict=True)) | {DISTANCE: 9 - p.cross}
+    (run.staging / "metrics.json").write_text(json.dumps({"museum": {"training languages": figures}}))
+    return {"seconds": 2.0, "peak_bytes": 3}
+
+
+@pytest.fixture
+def numbers(kit, monkeypatch):
+    """Sweeps without notebooks, in this process and with stand-ins for training; returns a function that does one."""
+    monkeypatch.setattr(sweep, "_only_numbers", numbers_of)
+    monkeypatch.setattr(sweep, "prepare", lambda *_: sweep.Outcome("warm-up", "finished", 0.0))
+    monkeypatch.setattr(sweep, "local_executor", ThreadPoolExecutor)
+
+    def run(*arguments):
+        options = [part for name, value in SMALL.items() for part in ("--set", f"{name}={value}")]
+        return CliRunner().invoke(main, ["sweep", "--no-notebooks", "--jobs", "1", *options, *arguments])
+
+    return run
+
+
+def worked(gate):
+    return (gate / "worked").read_text().splitlines()
+
+
+def test_numbers_alone_are_finished_skipped_and_told_apart(kit, numbers, tmp_path):
+    answer = numbers("--mixtures", "mono,mix-0.25-0.50-0.25")
+    assert answer.exit_code == 0, answer.output
+    assert "mix-0.25-0.50-0.25 seed 0: finished in" in answer.stdout and "(2 of 2 runs)" in answer.stdout
+    run = small("mono")
+    manifest = read_manifest(run.final)
+    assert manifest["key"] == run.key and manifest["notebooks"] == {}
+    assert manifest["without_notebooks"] == {"seconds": 2.0, "peak_bytes": 3}
+    assert manifest["training"]["machine"] == "a made-up machine" and manifest["training"]["commit"] == "c0"
+    assert not (tmp_path / "outputs" / "tiny" / "06_compare.ipynb").exists()
+    answer = numbers("--mixtures", "mono,mix-0.25-0.50-0.25")
+    assert answer.stdout.count(": skipped") == 2 and len(worked(kit)) == 2
+    status = CliRunner().invoke(main, ["status"]).stdout
+    assert status.count("(2 s, numbers only, ") == 2
+
+
+def test_notebooks_are_added_to_a_run_of_numbers(kit, numbers, monkeypatch):
+    monkeypatch.setattr(sweep, "RUN_NOTEBOOKS", ("03_training", "04_evaluation"))
+    numbers("--mixtures", "mono")
+    run = small("mono")
+    trained = (run.final / "training.json").stat().st_mtime_ns
+    (kit / "fail-mono").touch()
+    around = sweep.environment(1)
+    outcome = sweep.execute_run(run.parameters.model_dump(), around)
+    assert outcome.state == "failed" and sweep.lacks_notebooks(read_manifest(run.final)) and run.finished
+    status = CliRunner().invoke(main, ["status"]).stdout
+    assert "numbers only" in status and "failed" in status and "the wheel came off" in status
+    (kit / "fail-mono").unlink()
+    notebooks = kit.parent / "home" / "notebooks"
+    write_notebooks(notebooks, {"03_training": ["assert (run.folder / 'training.json').exists()"]})
+    outcome = sweep.execute_run(run.parameters.model_dump(), around)
+    assert outcome.state == "finished", outcome
+    assert all(sweep.is_complete(run.final / f"{name}.ipynb") for name in sweep.RUN_NOTEBOOKS)
+    assert (run.final / "training.json").stat().st_mtime_ns == trained and not run.staging.exists()
+    manifest = read_manifest(run.final)
+    assert set(manifest["notebooks"]) == set(sweep.RUN_NOTEBOOKS) and manifest["without_notebooks"]["seconds"] == 2.0
+    assert "numbers only" not in CliRunner().invoke(main, ["status"]).stdout
+    assert sweep.execute_run(run.parameters.model_dump(), around).state == "skipped"
+    assert numbers("--mixtures", "mono").stdout.count(": skipped") == 1
+
+
+def test_simplex_is_swept_and_refined_within_its_budget(kit, numbers):
+    command_ = ("--mixtures", "simplex,cross-then-mono", "--grid", "1", "--seeds", "0,1", "--budget", "16")
+    (kit / "fail-multi").touch()
+    answer = numbers(*command_)
+    assert answer.exit_code == 1 and "multi seed 1: ValueError: the wheel came off" in answer.output
+    assert len(worked(kit)) == 8  # nothing is refined while something is missing
+    (kit / "fail-multi").unlink()
+    answer = numbers(*command_)
+    assert answer.exit_code == 0, answer.output
+    order = worked(kit)
+    assert len(set(order)) == len(order) == 16
+    assert {"mono 0", "cross 1", "uniform 0", "cross-then-mono 1", "multi 1"} <= set(order[:10])
+    assert len([one for one in order[10:] if one.endswith((" 0", " 1"))]) == 2  # one new mixture, with both seeds
+    assert order[12:] == ["hybrid-0.50 2", "mono 2", "cross 2", "uniform 2"]  # where it decides
+    assert "(16 of 16 runs)" in answer.stdout
+    answer = numbers(*command_)
+    assert answer.stdout.count(": skipped") == 16 and worked(kit) == order
+    assert numbers(*command_[:-1], "10").exit_code == 0 and worked(kit) == order
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (("--mixtures", "simplex", "--budget", "15"), "--budget is 15, but 16 mixtures with 1 seed each are 16 runs"),
+        (("--mixtures", "simplex", "--grid", "0"), "The grid is 0; give the number of steps"),
+        (("--mixtures", "simplex", "--grid", "0", "--budget", "9"), "The grid is 0; give the number of steps"),
+        (("--mixtures", "mono,simplex"), "write simplex first"),
+        (("--mixtures", "mono", "--grid", "4"), "--grid and --budget belong to the simplex"),
+        (("--budget", "40"), "--grid and --budget belong to the simplex"),
+        (("--mixtures", "simplex,nonsense"), "'nonsense' is none of the mixtures"),
+    ],
+)
+def test_what_is_no_study_is_told_before_any_work(kit, numbers, arguments, told):
+    answer = numbers(*arguments)
+    assert answer.exit_code == 1 and told in answer.stderr and not (kit / "worked").exists()
+
+
+def test_run_trained_before_is_only_finished(kit, small_encoder):
+    """A real, very small training by `Run.train`, as `hybridkit train` does it, and then a sweep for numbers."""
+    given = {"museum_exhibits": 100, "museum_evaluation_exhibits": 20, "steps": 2, "batch_size": 8}
+    run = Run(params.for_run("tiny", "mono", 0, given | {"encoder": str(small_encoder)}))
+    run.train()
+    record = (run.staging / "training.json").read_bytes()
+    weights = digests(run.staging / "model", "*.safetensors")
+    outcome = sweep.execute_run(run.parameters.model_dump(), sweep.environment(1), notebooks=False)
+    assert outcome.state == "finished", outcome
+    assert (run.final / "training.json").read_bytes() == record
+    assert digests(run.final / "model", "*.safetensors") == weights and (run.final / "model" / "README.md").exists()
+    manifest = read_manifest(run.final)
+    assert manifest["training"]["machine"] == manifest["provenance"]["machine"] and manifest["notebooks"] == {}
+    assert manifest["without_notebooks"]["peak_bytes"] > 2**20
+    for name in ("plan.yaml", "audit.md", "params.yaml", "metrics.json", "ranks/museum/golds.parquet"):
+        assert (run.final / name).exists(), name
+    (figures,) = json.loads((run.final / "metrics.json").read_text()).values()
+    assert 0 < figures["training languages"]["monolingual mAP"] < 1
+
+
+def test_progress_tells_how_many_and_how_long():
+    runs = [Run(params.for_run("tiny", name, seed)) for name in ("mono", "cross", "multi") for seed in range(10)]
+    display = SweepDisplay(runs[:10], total=60, jobs=2)
+    assert display.progress() == "0 of 60 runs"
+    for run in runs[:4]:
+        display.report(run.title, None)
+    display.report(runs[0].title, sweep.Outcome(runs[0].title, "skipped", 0.0))
+    display.report(runs[1].title, sweep.Outcome(runs[1].title, "finished", 90.0))
+    display.report(runs[2].title, sweep.Outcome(runs[2].title, "finished", 110.0))
+    display.report(runs[3].title, sweep.Outcome(runs[3].title, "failed", 1.0, "why"))
+    assert display.progress() == "3 of 60 runs, 1 failed, about 47 min left"  # 56 runs of 100 s, two at a time
+    list(display.following([runs[10:]]))
+    for run in runs[4:]:
+        display.report(run.title, None)
+    assert len(display._table().rows) < 25  # fits a terminal, whatever the number of runs
+    assert [duration(s) for s in (40, 600, 7260, 100_000)] == ["40 s", "10 min", "2 h 1 min", "1 day 4 h"]
 
 
 def test_key_follows_parameters_and_data(kit, tmp_path):
