@@ -42,7 +42,9 @@ def ternary_maps(table: pd.DataFrame, title: str) -> Picture:
             told.append(_extremes(shown, metric))
         _corners(axis)
     figure.suptitle(f"{title}: {_how_many(table)}", fontsize=13)
-    figure.supxlabel("dots: mixtures that were trained; star: uniform; red ring: the best; bright is better", fontsize=10)
+    figure.supxlabel(
+        "dots: mixtures that were trained; star: uniform; red ring: the best; bright is better", fontsize=10
+    )
     return picture(
         figure, f"{title}: four triangles over the mixtures of mono, cross and multi. " + "; ".join(told) + "."
     )
