@@ -441,7 +441,7 @@ def test_simplex_is_swept_and_refined_within_its_budget(kit, numbers):
     assert len(set(order)) == len(order) == 16
     assert {"mono 0", "cross 1", "uniform 0", "cross-then-mono 1", "multi 1"} <= set(order[:10])
     assert len([one for one in order[10:] if one.endswith((" 0", " 1"))]) == 2  # one new mixture, with both seeds
-    assert order[12:] == ["hybrid-0.50 2", "mono 2", "cross 2", "uniform 2"]  # where it decides
+    assert set(order[12:]) == {"hybrid-0.50 2", "mono 2", "cross 2", "uniform 2"}  # where it decides
     assert "(16 of 16 runs)" in answer.stdout
     answer = numbers(*command_)
     assert answer.stdout.count(": skipped") == 16 and worked(kit) == order
