@@ -23,7 +23,7 @@ from hybridkit.metrics import SETTINGS
 from hybridkit.ranks import GoldRanks
 
 PALETTE = sns.color_palette("colorblind")
-KIND_COLOURS = {"mono": PALETTE[0], "cross": PALETTE[1], "multi": PALETTE[2]}
+KIND_COLOURS = {"mono": PALETTE[0], "cross": PALETTE[1], "multi": PALETTE[2], "variants": PALETTE[4]}
 _STYLES = {"monolingual": ("o", "-"), "cross-lingual": ("s", "--"), "multilingual": ("^", ":")}
 
 

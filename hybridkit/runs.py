@@ -241,9 +241,10 @@ class Run:
     def _repr_markdown_(self) -> str:
         p = self.parameters
         state = "finished" if self.finished else "not finished"
+        beyond = f", {p.beyond_weights()}" if p.beyond_weights() else ""
         return (
-            f"**Run** {p.mixture} (mono {p.mono:g}, cross {p.cross:g}, multi {p.multi:g}), encoder {encoder_label(p.encoder)}, "
-            f"seed {p.seed}, profile {p.profile}, {p.steps} steps of {p.batch_size}; key `{self.key}`, {state}"
+            f"**Run** {p.mixture} (mono {p.mono:g}, cross {p.cross:g}, multi {p.multi:g}{beyond}), "
+            f"encoder {encoder_label(p.encoder)}, seed {p.seed}, profile {p.profile}, {p.steps} steps of {p.batch_size}; key `{self.key}`, {state}"
         )
 
 
