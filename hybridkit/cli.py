@@ -202,15 +202,15 @@ def compare(profile, csv_file) -> None:
         _write_csv(csv_file, table)
 
 
-def _check_places(csv_file: Path | None, output: Path | None) -> None:
+def _check_places(csv_file: Path | None, *outputs: Path | None) -> None:
     """Say before the work, and not after it, that a result could not be written."""
     from hybridkit.ranks import check_replaceable
     from hybridkit.sweep import check_writable
 
-    for place in filter(None, (csv_file, output)):
+    for place in filter(None, (csv_file, *outputs)):
         check_writable(place.absolute().parent)
-    if output:
-        check_replaceable(output)
+    for place in filter(None, outputs):
+        check_replaceable(place)
 
 
 def _write_csv(path: Path, table) -> None:
@@ -235,7 +235,7 @@ def _compare_table(profile: str):
     from hybridkit import comparison
 
     _check_profile(profile)
-    table = comparison.collect(profile)
+    table = comparison.collect(profile, centred=True)
     if len(table):
         click.echo(comparison.to_markdown(table))
     else:
@@ -298,10 +298,13 @@ def train(profile, encoder, overrides, mixture, seed, processes) -> None:
         click.echo(f"model: {run.folder / 'model'} ({record['seconds']} s of training)\n")
         measured = {}
         for name, benchmark in run.benchmarks.items():
-            own = run.gold_ranks(name)
-            measured[name] = comparison.measure(own, run.parameters.languages)
-            for gold in filter(None, (own, comparison.lexical_baseline(benchmark))):
-                click.echo(comparison.evaluation_markdown(gold, run.parameters.languages))
+            own, trained = run.gold_ranks(name), run.parameters.languages
+            measured[name] = comparison.measure(own, trained)
+            click.echo(comparison.evaluation_markdown(own, trained))
+            if run.has_centred(name):
+                click.echo(comparison.evaluation_markdown(run.gold_ranks(name, centred=True), trained, brief=True))
+            if lexical := comparison.lexical_baseline(benchmark):
+                click.echo(comparison.evaluation_markdown(lexical, trained))
         model_card.write(run, measured)
 
 
@@ -324,19 +327,36 @@ def _print_steps(step: int, steps: int) -> None:
 @click.option("--scheduler", metavar="ADDRESS", help="A dask.distributed scheduler to run the shards on.")
 @click.option("--keep-embeddings", is_flag=True, help="Keep a model's embeddings in half precision, to use again.")
 @click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Texts encoded at a time.")
+@click.option("--centred", is_flag=True, help="Also with each language's mean taken away (docs/evaluation.md).")
 def evaluate(
-    model, embeddings, benchmark, trained, csv_file, output, no_lexical, shards, scheduler, keep_embeddings, batch_size
+    model,
+    embeddings,
+    benchmark,
+    trained,
+    csv_file,
+    output,
+    no_lexical,
+    shards,
+    scheduler,
+    keep_embeddings,
+    batch_size,
+    centred,
 ) -> None:
     """Evaluate a model, or ready embeddings, in every monolingual, cross-lingual and multilingual setting."""
     if bool(model) == bool(embeddings):
         raise click.UsageError("Give either --model or --embeddings.")
     if embeddings and keep_embeddings:
         raise click.UsageError("--keep-embeddings goes with --model: ready embeddings are kept already.")
+    if centred and (shards or scheduler or keep_embeddings):
+        raise click.UsageError(
+            "--centred is not offered over shards: leave out --shards, --scheduler, --keep-embeddings."
+        )
     from hybridkit import comparison, encoders, evaluation, metrics
     from hybridkit.corpora import catalogue
     from hybridkit.params import Parameters
 
-    _check_places(csv_file, output)
+    other = output.with_name(f"{output.name}-centred") if centred and output else None
+    _check_places(csv_file, output, other)
     if model and not encoders.is_id(model):
         encoders.folder(model)  # a misspelt model is told before a large benchmark is fetched
     data = catalogue.benchmark(benchmark, Parameters())
@@ -345,12 +365,23 @@ def evaluate(
     for code in codes or []:
         if code not in known:
             raise KitError(f"--trained names {code!r}, but {data.name} has {' '.join(known)}; leave it out.")
-    gold = evaluation.evaluate(data, model, embeddings, shards, scheduler, keep_embeddings, _print_part, batch_size)
-    click.echo(comparison.evaluation_markdown(gold, codes))
-    if output:
-        gold.save(output)
+    if centred:
+        systems = evaluation.evaluate_both(data, model, embeddings, batch_size=batch_size)
+    else:
+        options = (shards, scheduler, keep_embeddings, _print_part, batch_size)
+        systems = (evaluation.evaluate(data, model, embeddings, *options),)
+    for gold, place in zip(systems, (output, other)):
+        click.echo(comparison.evaluation_markdown(gold, codes))
+        if place:
+            gold.save(place)
     if csv_file:
-        _write_csv(csv_file, metrics.table(gold))
+        tables = [metrics.table(gold) for gold in systems]
+        if centred:
+            import pandas
+
+            named = zip(tables, comparison.EMBEDDINGS, strict=True)
+            tables = [pandas.concat(table.assign(embeddings=name) for table, name in named)]
+        _write_csv(csv_file, tables[0])
     if not no_lexical and (lexical := comparison.lexical_baseline(data)):
         click.echo(comparison.evaluation_markdown(lexical, codes))
 

@@ -23,6 +23,8 @@ SCOPES = ("training languages", "all languages", "unseen languages")
 #: The figures of the paper's Tables 1 and 2, as columns of the comparison.
 HEADLINE = ("monolingual mAP", "cross-lingual mAP", "multilingual mAP", "rank distance")
 BASELINE = "BM25"
+#: The column `embeddings`; BM25, which has none, stands with those as trained.
+EMBEDDINGS = ("as trained", "centred")
 
 
 def scopes(gold: GoldRanks, trained: Sequence[str]) -> dict[str, list[str]]:
@@ -42,16 +44,17 @@ def measure(gold: GoldRanks, trained: Sequence[str]) -> dict[str, dict[str, floa
     return {scope: figures | {"tied share": gold.tied_share} for scope, figures in found.items()}
 
 
-def collect(profile: str) -> pd.DataFrame:
+def collect(profile: str, centred: bool = False) -> pd.DataFrame:
     """All figures of the finished runs of a profile, as `figures_of`."""
-    return figures_of(runs.finished_runs(profile))
+    return figures_of(runs.finished_runs(profile), centred)
 
 
-def figures_of(finished: Iterable[tuple[Path, dict]]) -> pd.DataFrame:
+def figures_of(finished: Iterable[tuple[Path, dict]], centred: bool = False) -> pd.DataFrame:
     """All figures of finished runs (folder, manifest), a row a figure, and those of BM25 on their benchmarks.
 
-    Columns: encoder, settings, mixture, mono, cross, multi, seed, beyond, benchmark, scope, metric, value. `settings`
-    is equal for runs that differ in how their batches are filled and in seed alone, so that only those are ever
+    Columns: encoder, settings, mixture, mono, cross, multi, seed, beyond, embeddings, benchmark, scope, metric, value.
+    With `centred` the figures of centred embeddings follow, of the runs that have them: `embeddings` tells which a row
+    is of, "as trained" or "centred". `settings` is equal for runs that differ in how their batches are filled and in seed alone, so that only those are ever
     averaged; `beyond` is what fills them besides the weights. BM25 stands as an encoder of that name, with NaN for
     the weights.
     """
@@ -67,6 +70,9 @@ def figures_of(finished: Iterable[tuple[Path, dict]]) -> pd.DataFrame:
             continue
         try:
             rows += list(rows_of(parameters, _measured(folder, manifest, parameters), settings))
+            if centred:
+                found = _measured(folder, manifest, parameters, centred=True)
+                rows += list(rows_of(parameters, found, settings, EMBEDDINGS[True]))
         except KitError as fault:
             warnings.warn(f"{folder} is left out: {fault}", KitWarning, stacklevel=2)
             continue
@@ -76,24 +82,26 @@ def figures_of(finished: Iterable[tuple[Path, dict]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _measured(folder: Path, manifest: dict, parameters: Parameters) -> dict:
-    """The figures of a finished run: from metrics.json, or where that is damaged from its gold ranks."""
+def _measured(folder: Path, manifest: dict, parameters: Parameters, centred: bool = False) -> dict:
+    """The figures of a finished run: from the file of `runs.FIGURES`, or where that is damaged from its gold ranks.
+
+    The centred ones are of those benchmarks alone whose gold ranks are there: runs made before them have none.
+    """
+    names, place = list(manifest["benchmarks"]), folder / runs.RANKS[centred]
+    if centred:
+        names = [name for name in names if (place / name / "about.json").exists()]
     try:
-        found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        if set(found) == set(manifest["benchmarks"]) and all(
-            isinstance(v, dict) for s in found.values() for v in s.values()
-        ):
+        found = json.loads((folder / runs.FIGURES[centred]).read_text(encoding="utf-8"))
+        if set(found) == set(names) and all(isinstance(v, dict) for s in found.values() for v in s.values()):
             return found
     except (FileNotFoundError, ValueError, AttributeError, TypeError):
         pass
-    return {
-        name: measure(GoldRanks.open(folder / "ranks" / name), parameters.languages) for name in manifest["benchmarks"]
-    }
+    return {name: measure(GoldRanks.open(place / name), parameters.languages) for name in names}
 
 
 _FIGURE = ("benchmark", "scope", "metric", "value")
 _RUN = ("mixture", "mono", "cross", "multi", "seed")
-_COLUMNS = ["encoder", "settings", *_RUN, "beyond", *_FIGURE]
+_COLUMNS = ["encoder", "settings", *_RUN, "beyond", "embeddings", *_FIGURE]
 
 
 def settings_key(parameters: Parameters, manifest: dict) -> str:
@@ -106,10 +114,13 @@ def settings_key(parameters: Parameters, manifest: dict) -> str:
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:6]
 
 
-def rows_of(parameters: Parameters, measured: dict, settings: str = "") -> Iterable[dict]:
+def rows_of(
+    parameters: Parameters, measured: dict, settings: str = "", embeddings: str = EMBEDDINGS[False]
+) -> Iterable[dict]:
     """The figures of one run as rows: `measured` is benchmark, scope, metric, value, nested."""
     which = {"encoder": runs.encoder_label(parameters.encoder), "settings": settings}
     which |= parameters.model_dump(include=set(_RUN)) | {"beyond": parameters.beyond_weights()}
+    which["embeddings"] = embeddings
     for benchmark, by_scope in measured.items():
         for scope, figures in by_scope.items():
             for metric, value in figures.items():
@@ -150,9 +161,12 @@ def lexical_baseline(benchmark: Benchmark) -> GoldRanks | None:
         return gold
 
 
-def by_mixture(table: pd.DataFrame, metric: str, scope: str = "training languages") -> pd.DataFrame:
+def by_mixture(
+    table: pd.DataFrame, metric: str, scope: str = "training languages", embeddings: str = EMBEDDINGS[False]
+) -> pd.DataFrame:
     """One figure by encoder, benchmark, settings and mixture: mean, standard deviation and number of seeds."""
-    part = _told_apart(table[(table["metric"] == metric) & (table["scope"] == scope)])
+    chosen = (table["metric"] == metric) & (table["scope"] == scope) & (table["embeddings"] == embeddings)
+    part = _told_apart(table[chosen])
     grouped = part.groupby(["encoder", "benchmark", "settings", "mixture"], dropna=False)["value"]
     found = grouped.agg(mean="mean", deviation="std", seeds="count").reset_index()
     return found.sort_values("mixture", key=lambda names: names.map(mixture_order), kind="stable").reset_index(
@@ -168,9 +182,11 @@ def _told_apart(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(mixture=table["mixture"].where(~several, table["mixture"] + " (" + filled + ")"))
 
 
-def headline(table: pd.DataFrame, scope: str = "training languages") -> pd.DataFrame:
+def headline(
+    table: pd.DataFrame, scope: str = "training languages", embeddings: str = EMBEDDINGS[False]
+) -> pd.DataFrame:
     """The comparison as a table of texts: a row a mixture, the paper's four figures, mean and deviation over seeds."""
-    columns = {metric: by_mixture(table, metric, scope) for metric in HEADLINE}
+    columns = {metric: by_mixture(table, metric, scope, embeddings) for metric in HEADLINE}
     first = columns[HEADLINE[0]]
     several = first["settings"].nunique() > 1
     shown = first[["encoder", "benchmark", *(["settings"] if several else []), "mixture", "seeds"]].copy()
@@ -188,12 +204,19 @@ def _value(mean: float, deviation: float, digits: int) -> str:
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """The comparison for a terminal: over the training languages, and over the unseen ones where there are any."""
+    """The comparison for a terminal: over the training languages, and over the unseen ones where there are any.
+
+    Below each, the same models with centred embeddings, as far as the table has them.
+    """
     parts = []
     for scope in ("training languages", "unseen languages"):
-        if (table["scope"] == scope).any():
+        of_scope = table[table["scope"] == scope]
+        if len(of_scope):
             title = f"**{scope.capitalize()}** (mean ± standard deviation over seeds)"
-            parts += [title, "", *_lines(headline(table, scope)), ""]
+            parts += [title, "", *_lines(headline(of_scope, scope)), ""]
+        if (of_scope["embeddings"] == EMBEDDINGS[True]).any():
+            title = f"{scope.capitalize()}, the same models, with each language's mean taken away from its embeddings"
+            parts += [title, "", *_lines(headline(of_scope, scope, EMBEDDINGS[True])), ""]
     return "\n".join(parts)
 
 
@@ -204,8 +227,8 @@ def _lines(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def evaluation_markdown(gold: GoldRanks, trained: Sequence[str] | None = None) -> str:
-    """All settings of one system on one benchmark: macro-averages, then figures by language of the query.
+def evaluation_markdown(gold: GoldRanks, trained: Sequence[str] | None = None, brief: bool = False) -> str:
+    """All settings of one system on one benchmark: macro-averages, then, unless `brief`, figures by language of the query.
 
     With `trained` the averages are given for each scope, else over all languages of the benchmark.
     """
@@ -215,8 +238,8 @@ def evaluation_markdown(gold: GoldRanks, trained: Sequence[str] | None = None) -
     rows = [row for row in rows if trained or row["languages"] == "all languages"]
     size = f"{len(gold.query_ids):,} queries, {gold.pool_sizes.sum():,} candidates"
     lines = [f"**{gold.system}** on {gold.benchmark} ({size})"]
-    lines += ["", *_lines(pd.DataFrame(rows).round(4)), "", *_lines(by_query_language(gold)), ""]
-    return "\n".join(lines)
+    lines += ["", *_lines(pd.DataFrame(rows).round(4)), ""]
+    return "\n".join(lines if brief else [*lines, *_lines(by_query_language(gold)), ""])
 
 
 def by_query_language(gold: GoldRanks, languages: Sequence[str] | None = None) -> pd.DataFrame:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridkit import encoding
+from hybridkit import centring, encoding
 from hybridkit import shards as over_shards
 from hybridkit.corpora.benchmark import Benchmark
 from hybridkit.encoders import load
+from hybridkit.errors import KitError
 from hybridkit.ranks import GoldRanks, Layout, gold_ranks, load_embeddings
 from hybridkit.sweep import cluster_executor
 
@@ -58,6 +59,39 @@ def evaluate_model(model, benchmark: Benchmark, system: str = "", batch_size: in
         model = load(model)
     layout = Layout(benchmark, encoding.same_text(benchmark))
     return gold_ranks(*embed(model, benchmark, batch_size, layout), benchmark, system=system, layout=layout)
+
+
+def can_be_centred(benchmark: Benchmark) -> bool:
+    """Whether a benchmark's embeddings are centred here: if they are all in memory together."""
+    return len(benchmark.candidate_ids) <= IN_MEMORY
+
+
+def evaluate_both(
+    benchmark: Benchmark,
+    model: str | None = None,
+    embeddings: str | Path | None = None,
+    system: str = "",
+    batch_size: int = encoding.BATCH,
+) -> tuple[GoldRanks, GoldRanks]:
+    """Gold ranks of a model, by folder or id, or of ready `embeddings`: as they are, and centred (`centring`).
+
+    Texts are encoded once, and counted twice. Raises KitError for a benchmark that is evaluated over shards.
+    """
+    if not can_be_centred(benchmark):
+        raise KitError(
+            f"{benchmark.name} has {len(benchmark.candidate_ids):,} candidates, and centring is offered up to {IN_MEMORY:,}: "
+            "leave it out, or centre ready embeddings beforehand with hybridkit.centring.of_benchmark and give those."
+        )
+    if model:
+        layout = Layout(benchmark, encoding.same_text(benchmark))
+        vectors = embed(load(model), benchmark, batch_size, layout)
+    else:
+        layout = Layout(benchmark)
+        vectors = tuple(side[:] for side in load_embeddings(embeddings, benchmark))
+    system = system or (str(model) if model else Path(embeddings).name)
+    plain = gold_ranks(*vectors, benchmark, system=system, layout=layout)
+    vectors = centring.of_benchmark(*vectors, benchmark)
+    return plain, gold_ranks(*vectors, benchmark, system=f"{system}, centred", layout=layout)
 
 
 def embed(

@@ -23,7 +23,7 @@ from hybridkit.metrics import SETTINGS
 from hybridkit.ranks import GoldRanks
 
 PALETTE = sns.color_palette("colorblind")
-KIND_COLOURS = {"mono": PALETTE[0], "cross": PALETTE[1], "multi": PALETTE[2]}
+KIND_COLOURS = {"mono": PALETTE[0], "cross": PALETTE[1], "multi": PALETTE[2], "variants": PALETTE[4]}
 _STYLES = {"monolingual": ("o", "-"), "cross-lingual": ("s", "--"), "multilingual": ("^", ":")}
 
 
@@ -79,7 +79,8 @@ def batch_kinds(plan, steps: int = 60) -> Picture:
     axis.set(xlabel="step", yticks=[], ylim=(-0.7, len(there) - 0.3))
     axis.spines["left"].set_visible(False)
     told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in there)
-    return picture(figure, f"The first {steps} batches by kind: {told}, in random order.")
+    order = "in random order" if plan.end is None else "drawn by weights that move"
+    return picture(figure, f"The first {steps} batches by kind: {told}, {order}.")
 
 
 def score_matrices(batches: dict[str, Sequence[tuple[str, str]]]) -> Picture:

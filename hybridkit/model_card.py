@@ -83,8 +83,11 @@ def _mixture(run: "Run") -> str:
         (p.mono, "in one language"),
         (p.cross, "of pairs in two languages"),
         (p.multi, "of same-language pairs in mixed languages"),
+        (p.variants, "of questions with their passage in every language"),
     )
-    return ", ".join(f"{100 * weight:g} % batches {what}" for weight, what in words if weight)
+    told = ", ".join(f"{100 * weight:g} % batches {what}" for weight, what in words if weight)
+    beyond = ", ".join(part for part in p.beyond_weights().split(", ") if not part.startswith("variants"))
+    return told + (f" ({beyond})" if beyond else "")
 
 
 def _use(run: "Run") -> str:

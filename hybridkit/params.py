@@ -205,6 +205,14 @@ def _disagreements(parameters: Parameters) -> Iterator[tuple[set[str], str]]:
                 "cached; set cached_texts to 0, or loss to in-batch."
             ),
         )
+    if parameters.variants and parameters.cached_texts:
+        yield (
+            {"variants", "cached_texts"},
+            (
+                f"variants is {parameters.variants} and cached_texts is {parameters.cached_texts}, but the cached loss "
+                "would count the variants of a passage as one another's negatives; set cached_texts to 0, or variants to 0.0."
+            ),
+        )
     if parameters.validate_every and not parameters.validation_data:
         yield (
             {"validate_every", "validation_data"},

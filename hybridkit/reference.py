@@ -46,7 +46,7 @@ def table(encoder: str = "tiny-mlm", variant: str = "tiny profile") -> pd.DataFr
 
     `variant` is one of VARIANTS; KitError where there are no such runs.
     """
-    everything = pd.read_csv(FOLDER / "figures.csv").assign(beyond="")
+    everything = pd.read_csv(FOLDER / "figures.csv").assign(beyond="", embeddings="as trained")
     wanted = (everything["encoder"] == encoder) & (everything["settings"] == variant)
     if not wanted.any():
         raise KitError(f"There are no reference runs of {encoder} with {variant!r}; there are {', '.join(VARIANTS)}.")

@@ -33,6 +33,10 @@ MANIFEST = "manifest.json"
 VARIED = {*MIXTURE, "seed"}
 # Benchmarks of which the audit takes all languages: a translation of a question that was trained on gives it away.
 _SMALL = {"xquad-r", "mlqa-r"}
+#: Where a run keeps its gold ranks: those of its embeddings as trained, and centred.
+RANKS = ("ranks", "ranks-centred")
+#: And the figures of both.
+FIGURES = ("metrics.json", "metrics-centred.json")
 _PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "bm25s", "papermill")
 
 
@@ -136,7 +140,14 @@ class Run:
     def save_plan(self, steps: int = 100) -> None:
         """Write what decides the plan, and the fingerprint of its first steps, to plan.yaml."""
         names = "seed mono cross multi languages batch_size steps gradient_accumulation dataset_temperature cross_pairs"
-        names = [*names.split(), "explicit_negatives", "missing_negatives", "negative_language", "max_rows", *MIXTURE[4:]]
+        names = [
+            *names.split(),
+            "explicit_negatives",
+            "missing_negatives",
+            "negative_language",
+            "max_rows",
+            *MIXTURE[4:],
+        ]
         decided = {name: getattr(self.parameters, name) for name in names}
         steps = min(steps, self.parameters.steps)
         lines = [f"{name}: {json.dumps(value)}" for name, value in decided.items()]
@@ -206,30 +217,54 @@ class Run:
 
         return tell
 
-    def gold_ranks(self, benchmark: str):
-        """The gold ranks of the run's model on one of its benchmarks: read, or computed and kept."""
+    def gold_ranks(self, benchmark: str, centred: bool = False):
+        """The gold ranks of the run's model on one of its benchmarks: read, or computed and kept.
+
+        With `centred` those of its embeddings without the mean of each language (`centring`). Whichever is asked for
+        first, the texts are encoded once and both are kept; raises KitError where a benchmark is too large for the second.
+        """
         from hybridkit.ranks import GoldRanks
 
-        folder = self.folder / "ranks" / benchmark
+        folder = self.folder / RANKS[centred] / benchmark
         if (folder / "about.json").exists():
             try:
                 return GoldRanks.open(folder)
             except KitError:
                 shutil.rmtree(folder)  # damaged: evaluated anew below
-        from hybridkit.evaluation import evaluate_model
-
         if not (self.folder / "model").exists():
             raise KitError(f"{self.title} has no trained model yet; run notebook 03_training or `hybridkit train`.")
-        ranks = evaluate_model(str(self.folder / "model"), self.benchmarks[benchmark], system=self.title)
-        ranks.save(folder)
-        return ranks
+        from hybridkit import evaluation
+
+        model, data = str(self.folder / "model"), self.benchmarks[benchmark]
+        if centred or evaluation.can_be_centred(data):
+            both = evaluation.evaluate_both(data, model, system=self.title)
+        else:
+            both = (evaluation.evaluate_model(model, data, system=self.title),)
+        for place, ranks in zip(RANKS, both, strict=False):
+            if not (self.folder / place / benchmark / "about.json").exists():  # figures that were told stay as they are
+                ranks.save(self.folder / place / benchmark)
+        return both[centred]
+
+    def has_centred(self, benchmark: str) -> bool:
+        """Whether `gold_ranks` of a benchmark can be had centred: they are there, or the model is and it is not too large."""
+        from hybridkit.evaluation import can_be_centred
+
+        there = (self.folder / RANKS[True] / benchmark / "about.json").exists()
+        return there or ((self.folder / "model").exists() and can_be_centred(self.benchmarks[benchmark]))
 
     def metrics(self) -> dict:
-        """Every summary figure by benchmark and scope (`comparison.measure`), also kept as metrics.json."""
+        """Every summary figure by benchmark and scope (`comparison.measure`), also kept as metrics.json.
+
+        Those of centred embeddings, where they can be had, are kept in the same form as metrics-centred.json.
+        """
         from hybridkit.comparison import measure
 
-        measured = {name: measure(self.gold_ranks(name), self.parameters.languages) for name in self.benchmarks}
-        write_text(self.folder / "metrics.json", json.dumps(measured, indent=1))
+        trained = self.parameters.languages
+        measured = {name: measure(self.gold_ranks(name), trained) for name in self.benchmarks}
+        write_text(self.folder / FIGURES[False], json.dumps(measured, indent=1))
+        some = [name for name in self.benchmarks if self.has_centred(name)]
+        if centred := {name: measure(self.gold_ranks(name, centred=True), trained) for name in some}:
+            write_text(self.folder / FIGURES[True], json.dumps(centred, indent=1))
         return measured
 
     @property
@@ -241,9 +276,11 @@ class Run:
     def _repr_markdown_(self) -> str:
         p = self.parameters
         state = "finished" if self.finished else "not finished"
+        beyond = f", {p.beyond_weights()}" if p.beyond_weights() else ""
         return (
-            f"**Run** {p.mixture} (mono {p.mono:g}, cross {p.cross:g}, multi {p.multi:g}), encoder {encoder_label(p.encoder)}, "
-            f"seed {p.seed}, profile {p.profile}, {p.steps} steps of {p.batch_size}; key `{self.key}`, {state}"
+            f"**Run** {p.mixture} (mono {p.mono:g}, cross {p.cross:g}, multi {p.multi:g}{beyond}), "
+            f"encoder {encoder_label(p.encoder)}, seed {p.seed}, profile {p.profile}, {p.steps} steps of {p.batch_size}; "
+            f"key `{self.key}`, {state}"
         )
 
 

@@ -18,7 +18,7 @@ from hybridkit.errors import KitError
 from hybridkit.pools import Eligible, Rows, has_any, with_text
 from hybridkit.streams import Stream
 
-KINDS = ("mono", "cross", "multi")
+KINDS = ("mono", "cross", "multi", "variants")
 #: Draws of a row before the remaining rows are looked through one by one.
 _TRIES = 50
 _BLOCK = 65_536  # rows whose passages are counted together
@@ -31,7 +31,7 @@ class Batch:
     `dataset` indexes the plan's datasets, `row` a dataset's rows; `query_language` and
     `passage_language` index the plan's languages; `negatives` (batch_size, explicit negatives) are rows
     of the dataset's passages, rendered in `negative_language` (of the same shape), which is the passage's
-    language unless the plan says "any".
+    language unless the plan says "any". A row occurs once, but in a `variants` batch once for each language of its passage.
     """
 
     step: int
@@ -42,6 +42,13 @@ class Batch:
     passage_language: np.ndarray
     negatives: np.ndarray
     negative_language: np.ndarray
+
+    @property
+    def group(self) -> np.ndarray:
+        """Which examples belong together (batch_size,): those of one row, whose passages are one another's positives."""
+        pairs = list(zip(self.dataset.tolist(), self.row.tolist(), strict=True))
+        number = {pair: place for place, pair in enumerate(dict.fromkeys(pairs))}
+        return np.array([number[pair] for pair in pairs], dtype=np.int64)
 
 
 class BatchPlan:
@@ -54,6 +61,12 @@ class BatchPlan:
     Rows are drawn with replacement across steps. Within a batch all passages differ, and none is
     relevant to another example's question, in any language.
 
+    A `variants` batch draws a row and the language of its question as above, from all pairs of languages, and holds the
+    question with the passage in every language that has it (and its negatives), an example each, in random order; then
+    the next row, until the batch is full: the last row has as many variants as fit. The examples of a row share their
+    negatives, each rendered by the rule below. They have one `Batch.group`, and are no false negatives for a loss that
+    knows it (`training.VariantsLoss`).
+
     A row has its explicit negatives drawn among those that its dataset states. With `missing_negatives`
     "leave-out" a row with too few of them in the language is not drawn; with "random" others are drawn
     among the dataset's passages in that language, by the same rules. With `negative_language` "positive" a
@@ -61,8 +74,8 @@ class BatchPlan:
     in any of `languages`, drawn for each negative among those that it has a text in (arXiv 2408.10536 does
     not say which).
 
-    With `end`, weights of the kinds like the first three, the mixture moves to them over the `batches` of the training:
-    step by step, or in so many equal `stages`, of which the first has the weights of the start and the last those of the end.
+    With `end`, weights of the first three kinds, the mixture moves to them over the `batches` of the training: step by
+    step, or in so many equal `stages`, of which the first has the weights of the start and the last those of the end.
 
     Memory: a bit a row and language where texts are missing, and the groups of `corpora.groups`.
     Raises KitError where a kind with weight has no data, or too little to fill a batch.
@@ -75,6 +88,7 @@ class BatchPlan:
         mono: float,
         cross: float,
         multi: float,
+        variants: float = 0.0,
         languages: Sequence[str],
         batch_size: int,
         seed: int = 0,
@@ -88,8 +102,8 @@ class BatchPlan:
         batches: int = 0,
     ):
         self.datasets = list(datasets)
-        self.weights = {"mono": mono, "cross": cross, "multi": multi}
-        self.end = None if end is None else dict(zip(KINDS, end, strict=True))
+        self.weights = dict(zip(KINDS, (mono, cross, multi, variants), strict=True))
+        self.end = None if end is None else dict(zip(KINDS, (*end, 0.0), strict=True))
         self.stages, self.batches = stages, batches
         self.languages = list(languages)
         self.batch_size = batch_size
@@ -112,7 +126,7 @@ class BatchPlan:
         same = ("languages", "batch_size", "seed", "temperature", "cross_pairs")
         same += ("explicit_negatives", "missing_negatives", "negative_language", "stages", "batches")
         settings = self.weights | {name: getattr(self, name) for name in same}
-        settings["end"] = None if self.end is None else tuple(self.end.values())
+        settings["end"] = None if self.end is None else tuple(self.end.values())[:3]
         return partial(BatchPlan, **settings), (self.datasets,)
 
     @classmethod
@@ -131,6 +145,7 @@ class BatchPlan:
             mono=parameters.mono,
             cross=parameters.cross,
             multi=parameters.multi,
+            variants=parameters.variants,
             languages=parameters.languages,
             batch_size=parameters.batch_size,
             seed=parameters.seed,
@@ -169,7 +184,10 @@ class BatchPlan:
         pairs = self._pairs[kind]
         once = pairs[draws.integer(len(pairs))] if kind == "mono" or self._one_pair(kind) else None
         taken = _Taken()
-        examples = [self._example(kind, pairs, once, draws, taken) for _ in range(self.batch_size)]
+        if kind == "variants":
+            examples = self._variants(pairs, draws, taken)
+        else:
+            examples = [self._example(kind, pairs, once, draws, taken) for _ in range(self.batch_size)]
         columns = [np.array(column, dtype=np.int64) for column in zip(*examples, strict=True)]
         return Batch(step, kind, *columns[:4], *(column.reshape(self.batch_size, -1) for column in columns[4:]))
 
@@ -218,14 +236,11 @@ class BatchPlan:
 
     def _language_pairs(self, kind: str) -> list[tuple[int, int]]:
         """The pairs of languages (query, passage) of a kind for which any dataset has rows."""
-        count = range(len(self.languages))
-        if kind == "cross":
-            pairs = [(q, p) for q in count for p in count if q != p]
-        else:
-            pairs = [(i, i) for i in count]
+        count, two = range(len(self.languages)), kind in ("cross", "variants")
+        pairs = [(q, p) for q in count for p in count if (q != p if kind == "cross" else q == p or two)]
         found = [pair for pair in pairs if self._pool(kind, pair).size]
-        if not found:
-            needs = "questions and passages in two different languages" if kind == "cross" else "one language for both"
+        if not (any(q != p for q, p in found) if two else found):
+            needs = "questions and passages in two different languages" if two else "one language for both"
             wanted = f" with {self.explicit_negatives} explicit negatives" if self.explicit_negatives else ""
             mend = "set explicit_negatives to 0 or missing_negatives to random, " if self.explicit_negatives else ""
             raise KitError(
@@ -252,7 +267,12 @@ class BatchPlan:
         for kind, pairs in self._pairs.items():
             apart = kind == "mono" or self._one_pair(kind)
             for group in [[pair] for pair in pairs] if apart else [pairs]:
-                distinct = self._distinct_positives([self._pool(kind, pair) for pair in group])
+                # A passage is as many as it has languages in a batch of variants, and one in any other.
+                languages = {p for _, p in group} if kind == "variants" else {None}
+                distinct = sum(
+                    self._distinct_positives([self._pool(kind, pair) for pair in group if code in (None, pair[1])])
+                    for code in languages
+                )
                 if distinct < self.batch_size:
                     names = "-".join(dict.fromkeys(self.languages[i] for i in group[0])) if apart else "all languages"
                     raise KitError(
@@ -270,6 +290,22 @@ class BatchPlan:
                     if len(found) >= self.batch_size:
                         return len(found)
         return len(found)
+
+    def _variants(self, pairs: list, draws: "_Draws", taken: "_Taken") -> list[tuple]:
+        """The examples of a batch of variants: of one row after the other, until the batch is full."""
+        examples: list[tuple] = []
+        while len(examples) < self.batch_size:
+            dataset, row, asked, _, negatives, _ = self._example("variants", pairs, None, draws, taken)
+            data = self.datasets[dataset]
+            for said in draws.shuffled(range(len(self.languages))):
+                codes = self._negative_languages("variants", (asked, said))
+                there = [self.languages[code] for code in codes]
+                if data.passages.has(self.languages[said])[data.positive[row]] and (
+                    not negatives or has_any(data.passages, there, np.array(negatives)).all()
+                ):
+                    spoken = [self._language_of(data, passage, codes, draws) for passage in negatives]
+                    examples.append((dataset, row, asked, said, negatives, spoken))
+        return examples[: self.batch_size]
 
     def _example(self, kind: str, pairs: list, once: tuple[int, int] | None, draws: "_Draws", taken: "_Taken") -> tuple:
         """Dataset, row, languages of query and passage, negatives and their languages; taken into the batch."""

@@ -24,7 +24,7 @@ from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MultipleNegativesRankingLoss,
 )
-from sentence_transformers.util import all_gather_with_grad
+from sentence_transformers.util import all_gather, all_gather_with_grad
 from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import PrinterCallback, TrainerCallback, TrainerState, set_seed
 
@@ -65,6 +65,41 @@ class EquationOneLoss(torch.nn.Module):
         )
 
 
+class VariantsLoss(torch.nn.Module):
+    """The in-batch loss for batches in which a passage stands in several languages (`sampling.Batch.group`).
+
+    For query i: -log of exp(s(q_i, d_i+) / t) / sum of exp(s(q_i, d) / t) over d: its own positive, the positives of all
+    examples of other groups, and all explicit negatives of the batch. The other positives of its own group answer it too
+    and stand on neither side. `symmetric`: the mean of this and the same from passages to queries. Where every example
+    is a group of its own, this is sentence-transformers' MultipleNegativesRankingLoss. s is the cosine.
+    """
+
+    def __init__(self, model: SentenceTransformer, temperature: float, symmetric: bool = False):
+        super().__init__()
+        self.model, self.temperature, self.symmetric = model, temperature, symmetric
+
+    def forward(self, sentence_features, labels=None) -> torch.Tensor:
+        """`sentence_features`: tokenised queries, positives, and columns of negatives, if any; `labels`: group numbers
+        (batch,), None where each example is a group of its own."""
+        vectors = [self.model(f)["sentence_embedding"] for f in sentence_features]
+        query, positive, *negatives = [torch.nn.functional.normalize(v, dim=-1) for v in vectors]
+        place = torch.arange(len(query), device=query.device) + processes.rank() * len(query)
+        labels = place if labels is None else labels
+        asked, passages, group = query, [positive, *negatives], labels
+        if processes.count() > 1:  # this process has a slice of the batch; what it compares with are those of all of it
+            asked, *passages = [all_gather_with_grad(side) for side in (query, *passages)]
+            group = all_gather(labels)
+        others = (labels[:, None] == group) & (place[:, None] != torch.arange(len(group), device=group.device))
+        rest = others.new_zeros(len(query), sum(map(len, passages[1:])))
+        scores = query @ torch.cat(passages).T / self.temperature
+        loss = torch.nn.functional.cross_entropy(scores.masked_fill(torch.cat([others, rest], 1), -torch.inf), place)
+        if self.symmetric:
+            scores = positive @ asked.T / self.temperature
+            back = torch.nn.functional.cross_entropy(scores.masked_fill(others, -torch.inf), place)
+            loss = (loss + back) / 2
+        return loss
+
+
 def make_loss(model: SentenceTransformer, parameters: Parameters) -> torch.nn.Module:
     """The loss that the parameters ask for: in-batch negatives with a temperature, or equation (1).
 
@@ -74,6 +109,8 @@ def make_loss(model: SentenceTransformer, parameters: Parameters) -> torch.nn.Mo
     if parameters.loss == "equation-1":
         return EquationOneLoss(model)
     symmetric = parameters.directions == "symmetric"
+    if parameters.variants:
+        return VariantsLoss(model, parameters.temperature, symmetric)
     settings = {
         "scale": 1 / parameters.temperature,
         "directions": ("query_to_doc", "doc_to_query") if symmetric else ("query_to_doc",),
@@ -89,7 +126,7 @@ def render(plan: BatchPlan, slots: Sequence[int], query_prefix: str = "", passag
     """The texts of plan positions: columns `query`, `positive`, `negative_1` and so on, one element a slot.
 
     Slot s is example s % batch_size of step s // batch_size. Texts are read from the stores once for each
-    language of a step, not once an example.
+    language of a step, not once an example. Plans with batches of variants have a column `label`, too: `Batch.group`.
     """
     columns: dict[str, list] = {}
     for step in dict.fromkeys(slot // plan.batch_size for slot in slots):
@@ -107,6 +144,8 @@ def render(plan: BatchPlan, slots: Sequence[int], query_prefix: str = "", passag
             prefix = query_prefix if column == "query" else passage_prefix
             texts = _texts(plan, store, data, language, rows)
             columns.setdefault(column, []).extend(prefix + text for text in texts)
+        if plan.weights["variants"]:
+            columns.setdefault("label", []).extend(batch.group[chosen].tolist())
     return columns
 
 
@@ -255,7 +294,7 @@ def _smaller(p: Parameters) -> str:
     """The next thing to try when memory runs out: first what changes no result."""
     share = p.batch_size // processes.count()
     held = min(p.cached_texts or share, share)
-    if p.loss == "in-batch" and held > 1:
+    if p.loss == "in-batch" and not p.variants and held > 1:
         return f"set cached_texts to {held // 2} (it is {p.cached_texts}), which gives the same loss in less memory"
     if not p.gradient_checkpointing:
         return "set gradient_checkpointing to true, which gives the same results in less memory and more time"

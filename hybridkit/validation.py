@@ -24,7 +24,8 @@ def validation_plan(parameters: Parameters) -> tuple[BatchPlan, int] | None:
     name = parameters.validation_data
     data = catalogue.training_pairs(name, parameters)
     languages = [code for code in parameters.languages if code in data.languages] or list(data.languages)
-    change = {"mono": 1.0, "cross": 0.0, "multi": 0.0, "languages": languages, "training_data": [name]}
+    change = {"mono": 1.0, "cross": 0.0, "multi": 0.0, "variants": 0.0, "languages": languages, "training_data": [name]}
+    change |= {"end_mono": 0.0, "end_cross": 0.0, "end_multi": 0.0, "mixture_stages": 0}
     change["seed"] = Stream("validation").integer(2**32)
     if not len(data.negatives) and parameters.missing_negatives == "leave-out" and parameters.loss == "in-batch":
         change["explicit_negatives"] = 0  # the other passages of the batch alone

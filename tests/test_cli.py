@@ -111,6 +111,32 @@ def test_ready_embeddings_are_evaluated_with_the_lexical_baseline(toy_benchmark,
     assert "BM25" not in call(*arguments, "--no-lexical").output
 
 
+def test_embeddings_are_evaluated_centred_beside_what_they_are(toy_benchmark, tmp_path):
+    """Each language on a place of its own: centred, all parallel answers are found."""
+    shift = np.repeat([[9, 0, 0, 3], [0, 9, 3, 0]], 3, axis=0)
+    vectors = np.tile(np.eye(3, 4, dtype=np.float32), (2, 1)) + shift
+    folder = save_embeddings(tmp_path / "shifted", vectors, vectors)
+    arguments = [
+        "evaluate",
+        "--embeddings",
+        str(folder),
+        "--benchmark",
+        str(toy_benchmark),
+        "--no-lexical",
+        "--centred",
+    ]
+    answer = call(*arguments, "--output", str(tmp_path / "ranks"), "--csv", str(tmp_path / "figures.csv"))
+    assert answer.exit_code == 0, answer.output
+    plain, centred = answer.output.split("**shifted, centred** on toy")
+    headlines = [next(line for line in part.splitlines() if "all languages" in line) for part in (plain, centred)]
+    first, second = ([float(value) for value in line.split("|")[2:6]] for line in headlines)
+    assert first[2] < 1 and first[3] > 0 and second == [1.0, 1.0, 1.0, 0.0]
+    assert (tmp_path / "ranks" / "golds.parquet").exists() and (tmp_path / "ranks-centred" / "golds.parquet").exists()
+    rows = (tmp_path / "figures.csv").read_text().splitlines()
+    assert rows[0].endswith(",embeddings") and sum(row.endswith(",centred") for row in rows) == (len(rows) - 1) / 2 > 0
+    assert call(*arguments, "--shards", "2").exit_code == 2
+
+
 @pytest.mark.parametrize(
     "spoil, told",
     [

@@ -97,22 +97,25 @@ def test_only_training_and_evaluation_import_torch(name):
     assert not any(HEAVY.search("".join(cell["source"])) for cell in code_of(read(name)))
 
 
-def papermill(output, *options):
+def papermill(output, *options, mixture="cross"):
     """Plain papermill, as in the README, from a folder of its own."""
     command = [sys.executable, "-m", "papermill", "--no-progress-bar", HOME / "notebooks" / "02_sampling.ipynb", output]
-    files = ["-f", HOME / "params" / "profiles" / "tiny.yaml", "-f", HOME / "params" / "mixtures" / "cross.yaml"]
+    files = ["-f", HOME / "params" / "profiles" / "tiny.yaml", "-f", HOME / "params" / "mixtures" / f"{mixture}.yaml"]
     return subprocess.run([*command, *files, *options], capture_output=True, text=True, cwd=output.parent)
 
 
-def test_parameter_files_work_with_plain_papermill(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "mixture, kept", [("cross", "cross: 1.0"), ("variants", "variants: 1.0"), ("cross-to-mono", "end_mono: 1.0")]
+)
+def test_parameter_files_work_with_plain_papermill(tmp_path, monkeypatch, mixture, kept):
     monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path / "outputs"))
     monkeypatch.setenv("HYBRIDKIT_CACHE", str(tmp_path / "cache"))
-    answer = papermill(tmp_path / "out.ipynb", "-y", "{museum_exhibits: 100, steps: 20}")
+    answer = papermill(tmp_path / "out.ipynb", "-y", "{museum_exhibits: 100, steps: 20}", mixture=mixture)
     assert answer.returncode == 0, answer.stderr[-2000:]
     assert "unknown parameter" not in answer.stderr.lower()
     assert sweep.is_complete(tmp_path / "out.ipynb")
     plans = list((tmp_path / "outputs").rglob("plan.yaml"))
-    assert len(plans) == 1 and "cross: 1.0" in plans[0].read_text()
+    assert len(plans) == 1 and kept in plans[0].read_text()
 
 
 @pytest.mark.parametrize(

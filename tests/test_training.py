@@ -25,6 +25,7 @@ from hybridkit.streams import Stream
 from hybridkit.training import (
     EquationOneLoss,
     PlanTrainer,
+    VariantsLoss,
     arguments,
     make_loss,
     origin,
@@ -241,6 +242,8 @@ def test_same_seed_same_weights_other_seed_other_weights(data, tmp_path, small_e
         {"explicit_negatives": 3},
         {"checkpoint_every": 0},
         {"precision": "bfloat16", "cached_texts": 3, "gradient_checkpointing": True},
+        {"mono": 0.0, "cross": 0.5, "variants": 0.5, "validation_data": "museum", "validate_every": 2},
+        {"mono": 0.0, "cross": 0.0, "variants": 1.0, "loss": "equation-1"},
     ],
 )
 def test_every_setting_trains(data, tmp_path, small_encoder, changes):
@@ -318,6 +321,77 @@ def test_in_batch_loss_has_the_temperature(directions, small_encoder):
     backward = np.mean([np.log(np.exp(back[i]).sum()) - back[i, i] for i in range(6)])
     expected = forward if directions == "query-to-passage" else (forward + backward) / 2
     assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def gradients(loss, vectors, labels):
+    """The loss of a batch of vectors (columns, batch, dimensions), and its gradients by column."""
+    columns = [torch.tensor(v, requires_grad=True) for v in vectors]
+    found = loss([{"vectors": column} for column in columns], labels)
+    found.backward()
+    return found.item(), [column.grad.numpy() for column in columns]
+
+
+@pytest.mark.parametrize("directions", ["query-to-passage", "symmetric"])
+@pytest.mark.parametrize("negatives", [0, 2])
+@pytest.mark.parametrize("labels", [None, torch.arange(6), torch.tensor([9, 2, 5, 1, 0, 7])])
+def test_loss_of_variants_is_the_in_batch_loss_where_no_passage_has_two(directions, negatives, labels, small_encoder):
+    vectors = np.random.default_rng(negatives).normal(size=(2 + negatives, 6, 4))
+    common = {"temperature": 0.1, "directions": directions, "explicit_negatives": negatives}
+    plain = make_loss(Vectors(), settings(small_encoder, **common))
+    loss = make_loss(Vectors(), settings(small_encoder, mono=0.0, cross=0.0, variants=1.0, **common))
+    assert type(loss) is VariantsLoss and type(plain) is not VariantsLoss
+    found, expected = gradients(loss, vectors, labels), gradients(plain, vectors, None)
+    assert found[0] == pytest.approx(expected[0], rel=1e-12)
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-12)
+
+
+def test_loss_of_variants_by_hand():
+    """Two groups, of two examples and of one, in the plane: only cosines of 1, 0 and -1, and a temperature of 1."""
+    east, north, west = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
+    query, positive, negative = [east, east, north], [east, north, west], [west, west, east]
+    vectors, labels = np.array([query, positive, negative]), torch.tensor([4, 4, 0])
+    e = np.e
+    # Query 1 (east): its own positive 1, the other group's -1, the negatives -1 -1 1; query 2 has the own positive 0.
+    # Query 3 (north): its own positive 0, the others' 0 and 1, the negatives 0 0 0.
+    first, second = np.log(e + 3 / e + e) - 1, np.log(1 + 3 / e + e)
+    third = np.log(1 + 1 + e + 3)
+    assert gradients(VariantsLoss(Vectors(), 1.0), vectors, labels)[0] == pytest.approx((first + second + third) / 3)
+    # Back, passage 1 (east): queries 1 and 3, 1 and 0; passage 2 (north): queries 2 and 3, 0 and 1; passage 3 (west): all.
+    back = [np.log(e + 1) - 1, np.log(1 + e), np.log(1 / e + 1 / e + 1)]
+    symmetric = ((first + second + third) / 3 + sum(back) / 3) / 2
+    assert gradients(VariantsLoss(Vectors(), 1.0, True), vectors, labels)[0] == pytest.approx(symmetric)
+
+
+def test_other_languages_of_a_passage_are_neither_pulled_nor_pushed():
+    """The gradient of a question does not know the other positives of its group; without groups it does."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(2, 5, 4))
+    other = vectors.copy()
+    other[1, 1] = rng.normal(size=4)
+    labels = torch.tensor([0, 0, 1, 1, 2])
+    for told, moves in ((labels, False), (None, True)):
+        before, after = (gradients(VariantsLoss(Vectors(), 0.1), some, told)[1][0][0] for some in (vectors, other))
+        assert np.allclose(before, after) != moves
+
+
+def test_batches_of_variants_are_rendered_with_their_groups(data, small_encoder):
+    parameters = settings(small_encoder, mono=0.5, cross=0.0, variants=0.5, explicit_negatives=1)
+    plan = BatchPlan.from_parameters(parameters, [data])
+    step = next(step for step in range(50) if plan.kind(step) == "variants")
+    batch, columns = plan.step(step), render(plan, range(8 * step, 8 * step + 8))
+    assert list(columns) == ["query", "positive", "negative_1", "label"]
+    assert columns["label"] == batch.group.tolist() == [0] * 8  # nine languages, and eight fit
+    assert len(set(columns["query"])) == 1 and len(set(columns["positive"])) == len(set(columns["negative_1"])) == 8
+    part = render(plan, range(8 * step + 2, 8 * step + 5))
+    assert part == {name: column[2:5] for name, column in columns.items()}
+
+
+def test_validation_is_the_same_for_every_mixture(small_encoder, data):
+    common = {"validation_data": "museum", "validate_every": 4}
+    plain, batches = validation.validation_plan(settings(small_encoder, **common))
+    for mixture in ({"mono": 0.0, "cross": 0.0, "variants": 1.0}, {"end_cross": 1.0, "mixture_stages": 2}):
+        plan, _ = validation.validation_plan(settings(small_encoder, **common, **mixture))
+        assert plan.fingerprint(range(batches)) == plain.fingerprint(range(batches))
 
 
 def test_model_keeps_its_prefixes_and_evaluates(data, tmp_path, small_encoder):
