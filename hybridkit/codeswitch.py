@@ -5,6 +5,7 @@ The rule is that of arXiv 2305.05295 as its code has it (BL-CS and ML-CS); docs/
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -88,9 +89,9 @@ class Switching:
 
     def _switched(self, text: str, language: str, column: str, step: int, place: int, targets: list[str]) -> Switched:
         parts = atoms(text, language)
-        tables = [(code, lexicons.table(self.lexicons, language, code)) for code in targets]
-        if not tables:
+        if not targets:
             return Switched(text, _words(parts), letters=_letters(parts))
+        tables = [(code, self._table(language, code)) for code in targets]
         draws = Stream("switch", self.seed, step, place, column).uniform(2 * len(parts)).tolist()
         whether, which = draws[::2], draws[1::2]
         if self.each == "example":
@@ -106,6 +107,16 @@ class Switching:
             letters=_letters(parts),
             switched_letters=sum(_letters(parts[one.at : one.at + one.length]) for one in chosen),
         )
+
+    def _table(self, source: str, target: str) -> Table:
+        """Each table is read once for all texts that are switched by this object."""
+        if (source, target) not in self._tables:
+            self._tables[source, target] = lexicons.table(self.lexicons, source, target)
+        return self._tables[source, target]
+
+    @cached_property
+    def _tables(self) -> dict[tuple[str, str], Table]:
+        return {}
 
 
 def _side(column: str) -> str:

@@ -113,9 +113,14 @@ class Table:
             return 1, self.entries.get(first.folded)
         most = _LONGEST if first.run_on or self.source == "vi" else PHRASE if by == "phrase" else 1
         for length in lengths:
-            span = parts[at : at + length] if length <= most else ()
-            if len(span) == length and _together(text, span):
-                translation = self.entries.get(_key(span))
+            if length <= most and at + length <= len(parts):
+                # Where words have no spaces an entry is what stands there; else its words, whatever is between.
+                here = (
+                    text[first.start : parts[at + length - 1].end]
+                    if first.run_on
+                    else _phrase(text, parts[at : at + length])
+                )
+                translation = self.entries.get(here)
                 if translation is not None:
                     return length, translation
         return 1, None
@@ -125,22 +130,18 @@ def _key(parts: Sequence[Atom]) -> str:
     return ("" if parts[0].run_on else " ").join(part.folded for part in parts)
 
 
-def _together(text: str, parts: Sequence[Atom]) -> bool:
-    """Whether parts may be one entry: of one kind of script, with no punctuation between, characters with nothing between."""
-    for one, other in pairwise(parts):
-        between = text[one.end : other.start]
-        if one.run_on != other.run_on or (between if one.run_on else not _GAP.fullmatch(between)):
-            return False
-    return True
+def _phrase(text: str, parts: Sequence[Atom]) -> str:
+    """How parts are looked up as one entry; "", which none is, where more than spaces, hyphens, apostrophes is between."""
+    apart = any(not _GAP.fullmatch(text, one.end, other.start) for one, other in pairwise(parts))
+    return "" if apart else _key(parts)
 
 
 def table(lexicons: str, source: str, target: str) -> Table:
-    """The table from one language to another, of the museum or of a folder. KitError where there is none."""
-    return (
-        _museum_table(source, target)
-        if lexicons == MUSEUM
-        else _muse_table(str(Path(lexicons).resolve()), source, target)
-    )
+    """The table from one language to another: of the museum, kept in memory, or of a folder, read anew at every call.
+
+    Raises KitError where there is none.
+    """
+    return _museum_table(source, target) if lexicons == MUSEUM else _muse_table(Path(lexicons), source, target)
 
 
 def check(lexicons: str, pairs: Iterable[tuple[str, str]]) -> str:
@@ -180,10 +181,9 @@ def _check_files(folder: Path, pairs: Sequence[tuple[str, str]]) -> None:
         )
 
 
-@cache
-def _muse_table(folder: str, source: str, target: str) -> Table:
-    path = _file(Path(folder), source, target)
-    _check_files(Path(folder), [(source, target)])
+def _muse_table(folder: Path, source: str, target: str) -> Table:
+    path = _file(folder, source, target)
+    _check_files(folder, [(source, target)])
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as fault:
