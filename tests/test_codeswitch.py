@@ -361,6 +361,19 @@ def test_some_slots_are_rendered_as_all_are(data):
     assert part == {column: [texts[at] for at in (3, 17, 18, 47)] for column, texts in whole.items()}
 
 
+def test_a_batch_asks_for_no_table_of_a_language_to_itself(data, tmp_path):
+    """Words of English batches go to German, of German ones to English; files from a language to itself need not be."""
+    write(tmp_path, "en-de", "museum XXX")
+    folder = write(tmp_path, "de-en", "museum YYY")
+    plan, switching = plan_of(settings(
+        languages=["de", "en"], switch_lexicons=folder, switch_query_to=["de", "en"], switch_passage_to=["de", "en"],
+        switch_probability=1.0), data)  # fmt: skip
+    done = " ".join(text for texts in render(plan, range(192), "", "", switching).values() for text in texts)
+    plan_mono = [plan.step(step) for step in range(12) if plan.kind(step) == "mono"]
+    assert {plan.languages[batch.query_language[0]] for batch in plan_mono} == {"de", "en"}
+    assert done.count("XXX") > 20 and done.count("YYY") > 20
+
+
 def test_all_kinds_are_switched_where_asked(data):
     plan, switching = plan_of(settings(switch_kinds="all", switch_passage_to=[]), data)
     table = realised(plan, switching, range(12)).set_index(["kind", "side"])
