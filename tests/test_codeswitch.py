@@ -233,6 +233,8 @@ def test_a_languages_own_words_stay():
         ("zh", "de", "word", "里斯本工匠制作的玻璃时钟。", "Lissabon 工匠制作的 Glas Uhr。"),
         ("zh", "th", "word", "里斯本工匠制作的玻璃时钟。", "กรุงลิสบอน工匠制作的แก้วนาฬิกา。"),
         ("th", "zh", "word", "ในห้องสีน้ำเงิน เงิน", "ใน蓝厅 银质"),
+        ("th", "en", "word", "แจกันหินอ่อน หิน", "vase marble stone"),
+        ("en", "de", "phrase", "Railway workers, an old trunk", "Eisenbahner, an alten Truhe"),
         ("vi", "en", "word", "Chiếc đồng hồ bằng thủy tinh", "Chiếc clock bằng glass"),
         ("ar", "en", "word", "الساعة الزجاجية، ساعة في برلين؟", "clock glass، clock في Berlin؟"),
         ("hi", "en", "word", "काँच की घड़ी।", "glass की clock।"),
