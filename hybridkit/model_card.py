@@ -131,6 +131,8 @@ def _training(run: "Run") -> str:
         "key of the run": f"`{run.key}`",
         "profile": p.profile,
     }
+    if further := p.beyond_weights():
+        rows["batches, beside the weights"] = further
     return _table(("", ""), rows.items()) + "\n\nAll parameters stand in `params.yaml` of the run's folder."
 
 

@@ -189,6 +189,14 @@ def _disagreements(parameters: Parameters) -> Iterator[tuple[set[str], str]]:
                 'some in switch_query_to or switch_passage_to, such as switch_query_to: ["de"], or set it to 0.0.'
             ),
         )
+    if parameters.switch_probability and parameters.switch_kinds == "mono" and not parameters.mono + parameters.end_mono:
+        yield (
+            {"switch_probability", "switch_kinds", "mono", "end_mono"},
+            (
+                f"switch_probability is {parameters.switch_probability} and switch_kinds is mono, but mono is 0.0, so nothing "
+                "would be switched; set switch_kinds to all, or mono above 0."
+            ),
+        )
     if parameters.loss == "equation-1" and parameters.explicit_negatives < 1:
         yield (
             {"loss", "explicit_negatives"},

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from hybridkit import __version__, encoders, paths
+from hybridkit import __version__, codeswitch, encoders, paths
 from hybridkit.corpora import catalogue
 from hybridkit.errors import KitError, KitWarning, in_a_line
 from hybridkit.files import write_text
@@ -49,6 +49,8 @@ def encoder_label(name: str) -> str:
 
 
 def _key(parameters: Parameters, contents: list[str]) -> str:
+    """The key of a run whose data and encoder have these contents; that of lexicons counts where words are switched."""
+    contents = [*contents, *filter(None, [codeswitch.check_lexicons(parameters)])]
     return hashlib.sha256(repr((parameters.key(), contents)).encode()).hexdigest()[:16]
 
 
@@ -65,7 +67,10 @@ class Run:
 
     @cached_property
     def contents(self) -> list[str]:
-        """What decides the content of the data and of the encoder: the same for every mixture and seed."""
+        """What decides the content of the data and of the encoder: the same for every mixture and seed.
+
+        The lexicons of code-switching are no part of it: they differ from mixture to mixture, and `key` adds them.
+        """
         p = self.parameters
         names = [*p.training_data, *p.benchmarks, *filter(None, [p.validation_data])]
         return [*(catalogue.content_key(name, p) for name in names), encoders.content_key(p.encoder)]
@@ -138,7 +143,8 @@ class Run:
             raise
 
     def save_plan(self, steps: int = 100) -> None:
-        """Write what decides the plan, and the fingerprint of its first steps, to plan.yaml."""
+        """Write what decides the plan, the fingerprint of its first steps, and the share of words that are switched in
+        them, to plan.yaml."""
         names = "seed mono cross multi languages batch_size steps gradient_accumulation dataset_temperature cross_pairs"
         names = [
             *names.split(),
@@ -153,6 +159,9 @@ class Run:
         lines = [f"{name}: {json.dumps(value)}" for name, value in decided.items()]
         lines.append(f"data: {json.dumps({d.name: d.fingerprint for d in self.datasets})}")
         lines.append(f"fingerprint_of_first_{steps}_steps: {self.plan.fingerprint(range(steps))}")
+        if switching := codeswitch.Switching.from_parameters(self.parameters):
+            share = codeswitch.realised(self.plan, switching, range(steps)).round(4).to_json(orient="records")
+            lines.append(f"switched_in_first_{steps}_steps: {share}")
         write_text(self.folder / "plan.yaml", "\n".join(lines) + "\n")
 
     def audits(self) -> list:
@@ -329,10 +338,11 @@ def finished_like(run: Run) -> list[tuple[Path, dict]]:
     for folder, manifest in finished_runs(run.parameters.profile):
         try:
             parameters = Parameters(**manifest["parameters"])
-        except ValidationError:  # of another version of the kit
+            same = parameters.model_dump(exclude=VARIED) == wanted
+            if same and _key(parameters, run.contents) == manifest["key"]:
+                found.append((folder, manifest))
+        except (ValidationError, KitError):  # of another version of the kit; of lexicons that are gone
             continue
-        if parameters.model_dump(exclude=VARIED) == wanted and _key(parameters, run.contents) == manifest["key"]:
-            found.append((folder, manifest))
     return found
 
 

@@ -10,12 +10,11 @@ import math
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import datasets
-import numpy as np
 import torch
 from datasets import Dataset
 from filelock import FileLock
@@ -28,10 +27,11 @@ from sentence_transformers.util import all_gather, all_gather_with_grad
 from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import PrinterCallback, TrainerCallback, TrainerState, set_seed
 
-from hybridkit import checkpoints, encoders, processes
+from hybridkit import checkpoints, codeswitch, encoders, processes
 from hybridkit.errors import KitError
 from hybridkit.files import write_text, written_whole
 from hybridkit.params import Parameters
+from hybridkit.rendering import render
 from hybridkit.sampling import BatchPlan
 from hybridkit.streams import Stream
 from hybridkit.validation import best_step, losses, should_stop, validation_plan
@@ -122,43 +122,6 @@ def make_loss(model: SentenceTransformer, parameters: Parameters) -> torch.nn.Mo
     return MultipleNegativesRankingLoss(model, **settings)
 
 
-def render(plan: BatchPlan, slots: Sequence[int], query_prefix: str = "", passage_prefix: str = "") -> dict[str, list]:
-    """The texts of plan positions: columns `query`, `positive`, `negative_1` and so on, one element a slot.
-
-    Slot s is example s % batch_size of step s // batch_size. Texts are read from the stores once for each
-    language of a step, not once an example. Plans with batches of variants have a column `label`, too: `Batch.group`.
-    """
-    columns: dict[str, list] = {}
-    for step in dict.fromkeys(slot // plan.batch_size for slot in slots):
-        batch = plan.step(step)
-        chosen = np.array([slot % plan.batch_size for slot in slots if slot // plan.batch_size == step])
-        data, row = batch.dataset[chosen], batch.row[chosen]
-        queries = np.array([plan.datasets[d].query[r] for d, r in zip(data, row, strict=True)])
-        positives = np.array([plan.datasets[d].positive[r] for d, r in zip(data, row, strict=True)])
-        wanted = {"query": ("queries", batch.query_language[chosen], queries)}
-        wanted["positive"] = ("passages", batch.passage_language[chosen], positives)
-        for number in range(batch.negatives.shape[1]):
-            rows, language = batch.negatives[chosen, number], batch.negative_language[chosen, number]
-            wanted[f"negative_{number + 1}"] = ("passages", language, rows)
-        for column, (store, language, rows) in wanted.items():
-            prefix = query_prefix if column == "query" else passage_prefix
-            texts = _texts(plan, store, data, language, rows)
-            columns.setdefault(column, []).extend(prefix + text for text in texts)
-        if plan.weights["variants"]:
-            columns.setdefault("label", []).extend(batch.group[chosen].tolist())
-    return columns
-
-
-def _texts(plan: BatchPlan, store: str, data: np.ndarray, language: np.ndarray, rows: np.ndarray) -> list[str]:
-    texts: list[str] = [""] * len(rows)
-    for dataset, code in sorted(set(zip(data.tolist(), language.tolist(), strict=True))):
-        places = np.flatnonzero((data == dataset) & (language == code))
-        found = getattr(plan.datasets[dataset], store).texts(plan.languages[code], rows[places])
-        for place, text in zip(places, found, strict=True):
-            texts[place] = text
-    return texts
-
-
 class PlanTrainer(SentenceTransformerTrainer):
     """The library's trainer, walking through the plan in order instead of sampling."""
 
@@ -223,14 +186,15 @@ class _Follower(TrainerCallback):
 
 
 def origin(parameters: Parameters, plan: BatchPlan) -> dict[str, str]:
-    """What decides a checkpoint: the plan (its first batches and its data), the encoder, and all settings."""
+    """What decides a checkpoint: the plan (its first batches and its data), the encoder, all settings, and the lexicons
+    of what is switched."""
     first = plan.fingerprint(range(min(20, parameters.steps * parameters.gradient_accumulation)))
     drawn_from = [first, *(dataset.fingerprint for dataset in plan.datasets)]
     return {
         "plan": hashlib.sha256(repr(drawn_from).encode()).hexdigest(),
         "encoder": encoders.content_key(parameters.encoder),
         "settings": parameters.key(),
-    }
+    } | ({"lexicons": lexicons} if (lexicons := codeswitch.check_lexicons(parameters)) else {})
 
 
 def train(
@@ -346,11 +310,11 @@ def _trainer(parameters: Parameters, plan: BatchPlan, work: Path, follower: Trai
         parameters.passage_prefix,
         parameters.pooling,
     )
-    validation = validation_plan(parameters)
+    batches, validation = parameters.steps * parameters.gradient_accumulation, validation_plan(parameters)
     trainer = PlanTrainer(
         model=model,
         args=arguments(parameters, work),
-        train_dataset=slots(parameters, plan, parameters.steps * parameters.gradient_accumulation),
+        train_dataset=slots(parameters, plan, batches, codeswitch.Switching.from_parameters(parameters)),
         eval_dataset=slots(parameters, *validation) if validation else None,
         loss=make_loss(model, parameters),
         callbacks=[follower],
@@ -386,11 +350,14 @@ def _save_model(model: SentenceTransformer, best: Path, target: Path) -> None:
         model.save_pretrained(str(stage), create_model_card=False)
 
 
-def slots(parameters: Parameters, plan: BatchPlan, batches: int) -> Dataset:
-    """A data set of the first batches of a plan: one column of positions, whose transform renders the texts when
-    a batch is fetched."""
+def slots(
+    parameters: Parameters, plan: BatchPlan, batches: int, switching: codeswitch.Switching | None = None
+) -> Dataset:
+    """A data set of the first batches of a plan: one column of positions, whose transform renders the texts, and switches
+    them where `switching` is given, when a batch is fetched."""
     dataset = Dataset.from_dict({"slot": range(batches * plan.batch_size)})
-    dataset.set_transform(lambda s: render(plan, s["slot"], parameters.query_prefix, parameters.passage_prefix))
+    settings = (parameters.query_prefix, parameters.passage_prefix, switching)
+    dataset.set_transform(lambda s: render(plan, s["slot"], *settings))
     return dataset
 
 

@@ -120,6 +120,15 @@ def test_a_hubs_encoder_is_named_as_base_and_the_warning_goes(trained, tmp_path,
     assert ModelCard(text).data.base_model == repository
 
 
+def test_code_switched_texts_are_told(trained):
+    run, _ = trained
+    switched = {"switch_probability": 0.5, "switch_query_to": ["de"]}
+    other = Run(run.parameters.model_copy(update=switched))
+    vars(other).update({"datasets": run.datasets, "benchmarks": run.benchmarks})
+    assert '| switch_probability: 0.5, switch_query_to: ["de"] |' in model_card.card(other, {})
+    assert "beside the weights" not in model_card.card(run, {})
+
+
 def test_figures_that_are_not_defined_are_no_numbers_of_the_metadata(trained):
     run, _ = trained
     text = model_card.card(run, {"museum": {"all languages": {"monolingual mAP": 0.5, "rank distance": float("nan")}}})

@@ -1,5 +1,6 @@
 """Run parameters: the files that ship, the layers, the faults and their sentences, the notebook's side, the key."""
 
+import json
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -27,11 +28,14 @@ MIXTURES = {
     "hybrid-0.40": (0.4, 0.6, 0), "hybrid-0.25": (0.25, 0.75, 0), "cross": (0, 1, 0), "multi": (0, 0, 1),
     "uniform": (1 / 3, 1 / 3, 1 / 3),
 }  # fmt: skip
+SWITCHED = "switch_probability: 0.5, switch_query_to: {0}, switch_passage_to: {0}"
+TRAINED, ELEVEN = json.dumps(languages.TRAINED), json.dumps(languages.XQUAD_R)
 #: Mixtures that say more than three weights, and how their batches are filled besides.
 FURTHER = {
     "cross-then-mono": "end_mono: 1.0, mixture_stages: 2", "cross-to-mono": "end_mono: 1.0",
     "mono-then-cross": "end_cross: 1.0, mixture_stages: 2", "mono-to-cross": "end_cross: 1.0",
-    "variants": "variants: 1.0",
+    "switched-0.50": SWITCHED.format(TRAINED), "switched-eleven-0.50": SWITCHED.format(ELEVEN),
+    "switched-hybrid-0.50": SWITCHED.format(TRAINED), "variants": "variants: 1.0",
 }  # fmt: skip
 
 
@@ -86,6 +90,7 @@ def settings_of():
 
     def build(values, parts):
         mono, cross, multi = (part / sum(parts) for part in parts)
+        values["switch_kinds"] = "mono" if mono else "all"
         return Parameters(**values, mono=mono, cross=cross, multi=multi)
 
     return st.builds(build, fields, shares)
@@ -575,6 +580,10 @@ def test_the_page_of_parameters_lists_each_with_its_default():
         ("mixture_stages: 2", "mixture_stages is 2, but no shares of the end are given"),
         ("mixture_stages: 1\nend_cross: 1.0", "there are at least 2 stages, or 0 for every step"),
         ("switch_probability: 0.5", "no language to switch to is given"),
+        (
+            "switch_probability: 0.5\nswitch_query_to: ['de']\nmono: 0.0\ncross: 1.0",
+            "switch_kinds is mono, but mono is 0.0, so nothing would be switched",
+        ),
         ("switch_query_to: ['de', 'de']", "switch_query_to: de stands in the list more than once"),
     ],
 )

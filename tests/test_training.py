@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from hybridkit import checkpoints, cli, encoders, encoding, training, validation
+from hybridkit.codeswitch import Switching
 from hybridkit.corpora import museum
 from hybridkit.errors import KitError
 from hybridkit.evaluation import evaluate_model
@@ -33,6 +34,7 @@ from hybridkit.training import (
     slots,
     train,
 )
+from hybridkit.validation import validation_plan
 
 SMALL = {"museum_exhibits": 100, "batch_size": 8, "steps": 12, "checkpoint_every": 4, "max_length": 24}
 
@@ -274,6 +276,30 @@ def test_texts_are_those_of_the_plan(data, small_encoder):
             assert columns["positive"][at] == "Passage: " + data.passages.texts(answered, [data.positive[row]])[0]
             negative = data.passages.texts(answered, [batch.negatives[example][1]])[0]
             assert columns["negative_2"][at] == "Passage: " + negative
+
+
+def test_training_texts_are_switched_and_validation_texts_are_not(data, tmp_path, small_encoder):
+    switched = {"mono": 1.0, "cross": 0.0, "switch_probability": 0.5, "switch_query_to": ["de"], "switch_passage_to": ["de"]}
+    parameters = settings(small_encoder, **switched, **VALIDATED)
+    plan = BatchPlan.from_parameters(parameters, [data])
+    trainer = training._trainer(parameters, plan, tmp_path, training._Follower(parameters, {}, None))
+    switching = Switching.from_parameters(parameters)
+    prefixes = (parameters.query_prefix, parameters.passage_prefix)
+    assert trainer.train_dataset[16:24] == render(plan, range(16, 24), *prefixes, switching)
+    assert trainer.train_dataset[16:24] != render(plan, range(16, 24), *prefixes)
+    assert trainer.eval_dataset[16:24] == render(validation_plan(parameters)[0], range(16, 24), *prefixes)
+
+
+def test_checkpoints_belong_to_their_lexicons(data, small_encoder, tmp_path):
+    (tmp_path / "ar-de.txt").write_text("x y")
+    plan = BatchPlan.from_parameters(settings(small_encoder), [data])
+    assert set(origin(settings(small_encoder), plan)) == {"plan", "encoder", "settings"}
+    switched = {"switch_probability": 0.5, "switch_query_to": ["de"], "switch_lexicons": str(tmp_path)}
+    found = []
+    for content in ("x y", "x z", "x y"):
+        (tmp_path / "ar-de.txt").write_text(content)
+        found.append(origin(settings(small_encoder, languages=["ar", "de"], **switched), plan))
+    assert found[0] == found[2] and found[0]["lexicons"] != found[1]["lexicons"]
 
 
 def test_negatives_are_rendered_in_their_own_language(data, small_encoder):
