@@ -193,11 +193,12 @@ def to_markdown(table: pd.DataFrame) -> str:
     for scope in ("training languages", "unseen languages"):
         if (table["scope"] == scope).any():
             title = f"**{scope.capitalize()}** (mean ± standard deviation over seeds)"
-            parts += [title, "", *_lines(headline(table, scope)), ""]
+            parts += [title, "", *markdown_lines(headline(table, scope)), ""]
     return "\n".join(parts)
 
 
-def _lines(table: pd.DataFrame) -> list[str]:
+def markdown_lines(table: pd.DataFrame) -> list[str]:
+    """A table as lines of Markdown; a dash where there is no number."""
     rows = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False)]
     return [
         "| " + " | ".join("–" if isinstance(v, float) and np.isnan(v) else str(v) for v in row) + " |" for row in rows
@@ -215,7 +216,7 @@ def evaluation_markdown(gold: GoldRanks, trained: Sequence[str] | None = None) -
     rows = [row for row in rows if trained or row["languages"] == "all languages"]
     size = f"{len(gold.query_ids):,} queries, {gold.pool_sizes.sum():,} candidates"
     lines = [f"**{gold.system}** on {gold.benchmark} ({size})"]
-    lines += ["", *_lines(pd.DataFrame(rows).round(4)), "", *_lines(by_query_language(gold)), ""]
+    lines += ["", *markdown_lines(pd.DataFrame(rows).round(4)), "", *markdown_lines(by_query_language(gold)), ""]
     return "\n".join(lines)
 
 
