@@ -258,6 +258,8 @@ def train(profile, encoder, overrides, mixture, seed, processes, cross_encoder) 
 
     run = Run(_parameters(profile, mixture, seed, encoder, overrides))
     if cross_encoder:
+        if processes:
+            raise click.UsageError("--processes is for retrievers; share a cross-encoder's batch with torchrun.")
         _train_cross_encoder(run)
         return
     if rank():  # of several processes, the first alone writes and evaluates
@@ -347,7 +349,12 @@ def evaluate(
 @main.command()
 @click.option("--model", required=True, help="A cross-encoder: a folder or an id.")
 @click.option("--benchmark", required=True, help="As of `evaluate`.")
-@click.option("--first-stage", default="bm25", show_default=True, help="bm25, or a sentence-transformers model.")
+@click.option(
+    "--first-stage",
+    default="bm25",
+    show_default=True,
+    help="bm25, a sentence-transformers model, or a run file of trec_eval.",
+)
 @click.option("--top", type=click.IntRange(1), default=100, show_default=True, help="Candidates for every query.")
 @click.option(
     "--settings", default="paper", show_default=True,
@@ -371,7 +378,12 @@ def rerank(model, benchmark, first_stage, top, settings, lists_in, mix, question
     score = cross_encoders.scorer(model, batch_size)
     data = catalogue.benchmark(benchmark, Parameters())
     chosen = reranking.parse_settings(settings, data)
-    stage = reranking.bm25(data) if first_stage == "bm25" else reranking.dense(data, encoders.load(first_stage))
+    if first_stage == "bm25":
+        stage = reranking.bm25(data)
+    elif Path(first_stage).is_file():
+        stage = reranking.from_run(Path(first_stage), data)
+    else:
+        stage = reranking.dense(data, encoders.load(first_stage))
     lists = reranking.candidate_lists(
         data,
         chosen,

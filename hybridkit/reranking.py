@@ -6,11 +6,12 @@ and MRR@10 tells where the first relevant one ends.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hybridkit import encoding, lexical, metrics, search
+from hybridkit import encoding, lexical, metrics, search, trec
 from hybridkit.comparison import markdown_lines
 from hybridkit.corpora.benchmark import Benchmark
 from hybridkit.corpora.parallel import Passages, passages
@@ -112,6 +113,42 @@ def dense(benchmark: Benchmark, model, batch_size: int = encoding.BATCH) -> Firs
             yield from zip(candidates[rows], scores)
 
     return nearest
+
+
+def from_run(path: Path, benchmark: Benchmark) -> FirstStage:
+    """The lists of another system as the first stage, from a run file of trec_eval.
+
+    A line is query id, Q0, candidate id, rank, score and a tag; the order is that of the scores, and equal ones stand as
+    in the file. Lines of candidates that are not searched are passed over. Raises KitError for a line that is no such
+    line, and for an unknown id.
+    """
+    sides = (benchmark.query_ids, benchmark.candidate_ids)
+    queries, candidates = ({trec.written(one): row for row, one in enumerate(ids)} for ids in sides)
+    found: dict[int, list[tuple[int, float]]] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as fault:
+        raise KitError(f"{path} cannot be read as a run file ({fault}): name one that is there.") from fault
+    for number, line in enumerate(lines, 1):
+        try:
+            query, _, candidate, _, score, _ = line.split()
+            if not np.isfinite(float(score)):
+                raise ValueError(score)
+            found.setdefault(queries[query], []).append((candidates[candidate], float(score)))
+        except (KeyError, ValueError):
+            raise KitError(
+                f'{path}, line {number}: {line[:80]!r} is no line of a run of {benchmark.name}: write "query Q0 candidate '
+                'rank score tag" with ids of the benchmark.'
+            ) from None
+
+    def search(asked: np.ndarray, pool: np.ndarray, top: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        searched = set(pool.tolist())
+        for row in asked.tolist():
+            ranked = sorted(found.get(row, []), key=lambda one: -one[1])
+            ranked = [one for one in ranked if one[0] in searched][:top]
+            yield np.array([row for row, _ in ranked], np.int64), np.array([score for _, score in ranked])
+
+    return search
 
 
 def candidate_lists(

@@ -236,6 +236,25 @@ def test_first_stage_of_a_dense_model_finds_the_nearest():
         assert np.allclose(scores, np.array(expected)[order], atol=1e-6)
 
 
+def test_first_stage_from_a_run_file(tmp_path):
+    made = parallel_benchmark()
+    path = tmp_path / "others.run"
+    lines = ["en:0 Q0 en:5 1 0.5 x", "en:0 Q0 en:0 2 0.9 x", "en:0 Q0 de:0 3 8 x", "en:0 Q0 en:7 4 0.5 x"]
+    path.write_text("\n".join([*lines, "en:1 Q0 en:1 1 -3e2 x"]) + "\n")
+    within, across = reranking.candidate_lists(made, of("en-en,de-es", made), reranking.from_run(path, made), top=3)
+    first, second = within.queries.tolist().index(12), within.queries.tolist().index(13)
+    for lists, code in ((within, "en"), (across, "es")):
+        assert lists.starts[-1] == 4 and len(lists.queries) == 12
+        part = slice(lists.starts[first], lists.starts[first + 1])
+        assert [made.candidate_ids[row] for row in lists.candidates[part]] == [f"{code}:{n}" for n in (0, 5, 7)]
+        assert lists.scores[part].tolist() == [0.9, 0.5, 0.5]
+        assert np.flatnonzero(reranking.reciprocal_ranks(lists, lists.scores)).tolist() == sorted([first, second])
+    for wrong in ("en:0 Q0 en:99 1 0.5 x", "en:0 en:5 0.5", "en:0 Q0 en:5 1 high x", "en:0 Q0 en:5 1 nan x"):
+        path.write_text("\n".join([*lines, wrong]))
+        with pytest.raises(KitError, match="others.run, line 5: .* is no line of a run of made-up"):
+            reranking.from_run(path, made)
+
+
 def test_settings_of_the_paper_and_faults():
     made = parallel_benchmark(codes=("de", "en", "ru"))
     names = ["-".join(one) for one in of("paper", made)]
@@ -466,10 +485,13 @@ def test_same_weights_again_and_after_an_interruption(words, matching_encoder, t
     assert not all(torch.equal(one[name], another[name]) for name in one) and other["steps"] == 6
 
 
-def test_scores_are_logits(words, matching_encoder, tmp_path):
+def test_saved_model_reads_pairs_as_before_and_scores_are_logits(words, matching_encoder, tmp_path):
     """The sigmoid of 40 and of 41 is 1 in float32: certain pairs would be ties."""
     trained(words, matching_encoder, tmp_path, steps=1)
     model = cross_encoders.load(str(tmp_path / "model"))
+    ids = model.tokenizer("find w1", "w2 is here")["input_ids"]
+    assert ids == cross_encoders.base(str(matching_encoder), 8).tokenizer("find w1", "w2 is here")["input_ids"]
+    assert model.max_seq_length == 16
     with torch.no_grad():
         model.model.classifier.weight.mul_(1e4)
     model.save_pretrained(str(tmp_path / "sure"))
