@@ -292,8 +292,11 @@ def verdict(profiles, cells, html_file, json_file, log, template) -> None:
 @click.option("--mixture", default="hybrid-0.50", show_default=True, help="A file of params/mixtures.")
 @click.option("--seed", default=0, show_default=True)
 @_processes_option
-def train(profile, encoder, overrides, mixture, seed, processes) -> None:
+@click.option("--cross-encoder", is_flag=True, help="Train a cross-encoder on the same plan (docs/reranking.md).")
+def train(profile, encoder, overrides, mixture, seed, processes, cross_encoder) -> None:
     """Train one model without notebooks, evaluate it, and say where it is.
+
+    A cross-encoder is trained alone: `hybridkit rerank` evaluates it.
 
     Also under torchrun or `accelerate launch`: `torchrun --nproc-per-node 4 -m hybridkit.cli train`.
     """
@@ -305,6 +308,11 @@ def train(profile, encoder, overrides, mixture, seed, processes) -> None:
     from hybridkit.sweep import check_writable
 
     run = Run(_parameters(profile, mixture, seed, encoder, overrides))
+    if cross_encoder:
+        if processes:
+            raise click.UsageError("--processes is for retrievers; share a cross-encoder's batch with torchrun.")
+        _train_cross_encoder(run)
+        return
     if rank():  # of several processes, the first alone writes and evaluates
         run.train()
         return
@@ -326,6 +334,20 @@ def train(profile, encoder, overrides, mixture, seed, processes) -> None:
             if lexical := comparison.lexical_baseline(benchmark):
                 click.echo(comparison.evaluation_markdown(lexical, trained))
         model_card.write(run, measured)
+
+
+def _train_cross_encoder(run) -> None:
+    from hybridkit import cross_encoders, processes
+    from hybridkit.sweep import check_writable
+
+    if not processes.rank():
+        check_writable(run.profile_folder)
+        for audit in run.audits():
+            audit.refuse(run.parameters.contamination_limit)
+    folder = cross_encoders.folder_of(run)
+    record = cross_encoders.train_cross_encoder(run.parameters, run.plan, folder, _print_steps)
+    if not processes.rank():
+        click.echo(f"cross-encoder: {folder / 'model'} ({record['seconds']} s of training)")
 
 
 def _print_steps(step: int, steps: int) -> None:
@@ -404,6 +426,62 @@ def evaluate(
         _write_csv(csv_file, tables[0])
     if not no_lexical and (lexical := comparison.lexical_baseline(data)):
         click.echo(comparison.evaluation_markdown(lexical, codes))
+
+
+@main.command()
+@click.option("--model", required=True, help="A cross-encoder: a folder or an id.")
+@click.option("--benchmark", required=True, help="As of `evaluate`.")
+@click.option(
+    "--first-stage",
+    default="bm25",
+    show_default=True,
+    help="bm25, a sentence-transformers model, or a run file of trec_eval.",
+)
+@click.option("--top", type=click.IntRange(1), default=100, show_default=True, help="Candidates for every query.")
+@click.option(
+    "--settings", default="paper", show_default=True,
+    help="Languages of queries and passages, such as en-en,de-en,mixed-mixed; or those of the paper.",
+)  # fmt: skip
+@click.option(
+    "--lists-in", default="en", show_default=True, help="Find lists in this language; `each`: in each setting."
+)
+@click.option("--mix", help="Comma-separated languages of mixed lists.  [default: all of the benchmark]")
+@click.option("--questions", type=click.IntRange(0), default=0, help="So many, drawn at random.  [default: all]")
+@click.option("--seed", default=0, show_default=True, help="Of that draw, and of the languages in mixed lists.")
+@click.option("--csv", "csv_file", type=_FILE, help="Also write the table here.")
+@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Pairs scored at a time.")
+def rerank(model, benchmark, first_stage, top, settings, lists_in, mix, questions, seed, csv_file, batch_size) -> None:
+    """Re-rank the first candidates for every query with a cross-encoder: MRR@10 before and after (docs/reranking.md)."""
+    from hybridkit import cross_encoders, encoders, reranking
+    from hybridkit.corpora import catalogue
+    from hybridkit.params import Parameters
+
+    _check_places(csv_file, None)
+    score = cross_encoders.scorer(model, batch_size)
+    data = catalogue.benchmark(benchmark, Parameters())
+    chosen = reranking.parse_settings(settings, data)
+    if first_stage == "bm25":
+        stage = reranking.bm25(data)
+    elif Path(first_stage).is_file():
+        stage = reranking.from_run(Path(first_stage), data)
+    else:
+        stage = reranking.dense(data, encoders.load(first_stage))
+    lists = reranking.candidate_lists(
+        data,
+        chosen,
+        stage,
+        top,
+        "" if lists_in == "each" else lists_in,
+        mix.split(",") if mix else None,
+        questions,
+        seed,
+    )
+    table = reranking.evaluate(data, lists, score, lambda done: click.echo(f"{'-'.join(done)} done", err=True))
+    click.echo(
+        f"**{model}** re-ranks the first {top} of {first_stage} on {data.name}\n\n{reranking.to_markdown(table)}"
+    )
+    if csv_file:
+        _write_csv(csv_file, table)
 
 
 @main.command()

@@ -213,10 +213,10 @@ def to_markdown(table: pd.DataFrame) -> str:
         of_scope = table[table["scope"] == scope]
         if len(of_scope):
             title = f"**{scope.capitalize()}** (mean ± standard deviation over seeds)"
-            parts += [title, "", *_lines(headline(of_scope, scope)), ""]
+            parts += [title, "", *markdown_lines(headline(of_scope, scope)), ""]
         if (of_scope["embeddings"] == EMBEDDINGS[True]).any():
             title = f"{scope.capitalize()}, the same models, with each language's mean taken away from its embeddings"
-            parts += [title, "", *_lines(headline(of_scope, scope, EMBEDDINGS[True])), ""]
+            parts += [title, "", *markdown_lines(headline(of_scope, scope, EMBEDDINGS[True])), ""]
     return "\n".join(parts)
 
 
@@ -227,7 +227,7 @@ def differences_to_markdown(table: pd.DataFrame) -> str:
     parts = []
     for place, rows in table.groupby(["encoder", "settings", "benchmark", "scope"], sort=False):
         parts += [f"**{', '.join(filter(None, place))}**: against {rows['baseline'].iloc[0]}", ""]
-        parts += [*_lines(pd.DataFrame([_difference(row) for row in rows.itertuples()])), ""]
+        parts += [*markdown_lines(pd.DataFrame([_difference(row) for row in rows.itertuples()])), ""]
     fewest = int(table["seeds"].min())
     parts.append(f"Intervals of 95 % over new seeds and questions; p adjusted for all {len(table)} comparisons.")
     if fewest < MINIMUM_SEEDS:
@@ -256,7 +256,8 @@ def _difference(row) -> dict[str, str]:
     }
 
 
-def _lines(table: pd.DataFrame) -> list[str]:
+def markdown_lines(table: pd.DataFrame) -> list[str]:
+    """A table as lines of Markdown; a dash where there is no number."""
     rows = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False)]
     return [
         "| " + " | ".join("–" if isinstance(v, float) and np.isnan(v) else str(v) for v in row) + " |" for row in rows
@@ -274,8 +275,8 @@ def evaluation_markdown(gold: GoldRanks, trained: Sequence[str] | None = None, b
     rows = [row for row in rows if trained or row["languages"] == "all languages"]
     size = f"{len(gold.query_ids):,} queries, {gold.pool_sizes.sum():,} candidates"
     lines = [f"**{gold.system}** on {gold.benchmark} ({size})"]
-    lines += ["", *_lines(pd.DataFrame(rows).round(4)), ""]
-    return "\n".join(lines if brief else [*lines, *_lines(by_query_language(gold)), ""])
+    lines += ["", *markdown_lines(pd.DataFrame(rows).round(4)), ""]
+    return "\n".join(lines if brief else [*lines, *markdown_lines(by_query_language(gold)), ""])
 
 
 def by_query_language(gold: GoldRanks, languages: Sequence[str] | None = None) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -56,7 +57,7 @@ def load(name: str, pooling: PoolingMode = "mean"):
 
     An id is loaded at its locked revision (`hybridkit.hub`). `pooling` is for a model that has no pooling layer.
     """
-    _quiet()
+    quiet()
     found = folder(name)
     _check_folder(found)
     try:
@@ -96,22 +97,23 @@ def _read(folder: Path, pooling: PoolingMode):
     model = SentenceTransformer(str(folder), device=device(), similarity_fn_name="cosine", trust_remote_code=False)
     inner = getattr(model[0], "model", None)
     if hasattr(inner, "from_pretrained"):
-        _check_complete(type(inner), folder)
+        check_complete(type(inner), folder)
     if not (folder / "modules.json").exists():
         model[1] = Pooling(model[0].get_embedding_dimension(), pooling_mode=pooling)
     return model
 
 
-def _check_complete(kind: type, folder: Path) -> None:
+def check_complete(kind: type, folder: Path, may_lack: Sequence[str] = ("pooler",)) -> None:
     """Raise KitError where tensors are missing in a model's files: the library would fill them at random, silently.
 
-    The pooler that encoders bring along may be missing, as in XLM-R: no vector is made with it.
+    The pooler that encoders bring along may be missing, as in XLM-R: no vector is made with it. `may_lack`: such
+    parts, as they stand in the names of tensors between points.
     """
     inner = next(
         path.parent for path in (folder / "config.json", *sorted(folder.glob("*/config.json"))) if path.exists()
     )
     _, told = kind.from_pretrained(inner, output_loading_info=True, device_map="meta")  # reads names, no weights
-    missing = sorted(name for name in told["missing_keys"] if "pooler" not in name.split("."))
+    missing = sorted(name for name in told["missing_keys"] if not {*may_lack} & {*name.split(".")})
     missing += [str(name) for name, *_ in told["mismatched_keys"]]
     if missing:
         raise KitError(
@@ -145,7 +147,7 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """No bars and no reports of the library: a notebook shows what the lesson is about."""
     from huggingface_hub.utils import logging as hub
     from transformers.utils import logging
@@ -259,7 +261,7 @@ def _warm_up_mlm(pairs: TrainingPairs, folder: Path) -> None:
     import torch
     from transformers import BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling
 
-    _quiet()
+    quiet()
     texts = [text for language in pairs.passages.languages for text in _sentences(pairs, language)]
     tokenizer = _tokenizer(texts)
     torch.manual_seed(WARM_UP["seed"])

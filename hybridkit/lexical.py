@@ -50,23 +50,14 @@ def bm25_gold_ranks(benchmark: "Benchmark") -> GoldRanks:
 
     Candidates that share no term with a query tie at score 0. Raises KitError for more than `MOST` candidates.
     """
-    size = len(benchmark.candidate_ids)
-    if size > MOST:
-        raise KitError(
-            f"BM25 is left out of {benchmark.name}: its {size:,} candidates are more than the {MOST:,} that it holds "
-            "in memory here; pyserini has BM25 for corpora of this size."
-        )
+    _check_size(benchmark, len(benchmark.candidate_ids))
     return count(_score_blocks(benchmark), benchmark, system="BM25")
 
 
 def _score_blocks(benchmark: "Benchmark") -> Iterator[tuple[int, np.ndarray]]:
     """Scores (rows, candidates) of a few hundred queries at a time, the candidates in `pool_order`."""
-    import bm25s
-
     order = pool_order(benchmark)
-    passages = [tokens(benchmark.candidate_texts[i], benchmark.candidate_languages[i]) for i in order]
-    index = bm25s.BM25(k1=1.5, b=0.75, method="lucene", dtype="float32", backend="numpy")
-    index.index(passages, show_progress=False)
+    index = _index(benchmark, order)
     asked = [tokens(text, code) for text, code in zip(benchmark.query_texts, benchmark.query_languages)]
     for start in range(0, len(asked), TILE[0]):
         block = asked[start : start + TILE[0]]
@@ -76,3 +67,39 @@ def _score_blocks(benchmark: "Benchmark") -> Iterator[tuple[int, np.ndarray]]:
             if terms:
                 scores[row] = index.get_scores(terms)
         yield start, scores
+
+
+def _index(benchmark: "Benchmark", rows: np.ndarray):
+    """An index over some candidates."""
+    import bm25s
+
+    passages = [tokens(benchmark.candidate_texts[i], benchmark.candidate_languages[i]) for i in rows]
+    index = bm25s.BM25(k1=1.5, b=0.75, method="lucene", dtype="float32", backend="numpy")
+    index.index(passages, show_progress=False)
+    return index
+
+
+def nearest(
+    benchmark: "Benchmark", queries: np.ndarray, candidates: np.ndarray, k: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each of some queries, by rows, the best k of some candidates: their rows and BM25 scores, best first.
+
+    The index holds these candidates and no others. Equal scores stand in order of the rows. A candidate that shares no
+    term with the query is not found, so there may be fewer than k. Raises KitError for more than `MOST` candidates.
+    """
+    _check_size(benchmark, len(candidates))
+    index = _index(benchmark, candidates) if len(candidates) else None
+    for row in queries:
+        terms = tokens(benchmark.query_texts[row], benchmark.query_languages[row])
+        scores = index.get_scores(terms) if index and terms else np.zeros(len(candidates), np.float32)
+        best = np.argsort(-scores, kind="stable")[:k]
+        best = best[scores[best] > 0]
+        yield candidates[best], scores[best]
+
+
+def _check_size(benchmark: "Benchmark", size: int) -> None:
+    if size > MOST:
+        raise KitError(
+            f"BM25 is left out of {benchmark.name}: its {size:,} candidates are more than the {MOST:,} that it holds "
+            "in memory here; pyserini has BM25 for corpora of this size."
+        )

@@ -189,7 +189,11 @@ def _disagreements(parameters: Parameters) -> Iterator[tuple[set[str], str]]:
                 'some in switch_query_to or switch_passage_to, such as switch_query_to: ["de"], or set it to 0.0.'
             ),
         )
-    if parameters.switch_probability and parameters.switch_kinds == "mono" and not parameters.mono + parameters.end_mono:
+    if (
+        parameters.switch_probability
+        and parameters.switch_kinds == "mono"
+        and not parameters.mono + parameters.end_mono
+    ):
         yield (
             {"switch_probability", "switch_kinds", "mono", "end_mono"},
             (

@@ -156,7 +156,9 @@ def _mine(pairs, code, rows, encode, index, passages, ranks, count, margin, chos
 def _tell_missing(chosen: list[list[int]], count: int) -> None:
     fewer = sum(len(one) < count for one in chosen)
     if not any(chosen):
-        raise KitError("No row has a negative there: choose a lower first rank, a higher last one, or a smaller margin.")
+        raise KitError(
+            "No row has a negative there: choose a lower first rank, a higher last one, or a smaller margin."
+        )
     if fewer:
         told = (
             f"{fewer:,} of {len(chosen):,} rows have fewer than {count} negatives, {sum(not one for one in chosen):,} "

@@ -19,6 +19,7 @@ import torch
 from datasets import Dataset
 from filelock import FileLock
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.base.training_args import BaseTrainingArguments
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MultipleNegativesRankingLoss,
@@ -122,8 +123,8 @@ def make_loss(model: SentenceTransformer, parameters: Parameters) -> torch.nn.Mo
     return MultipleNegativesRankingLoss(model, **settings)
 
 
-class PlanTrainer(SentenceTransformerTrainer):
-    """The library's trainer, walking through the plan in order instead of sampling."""
+class InPlanOrder:
+    """What makes a trainer of the library walk through the plan in order instead of sampling."""
 
     def get_batch_sampler(self, dataset, batch_size, *args, **kwargs):
         """Batches are consecutive slots: the plan has already drawn and ordered everything."""
@@ -145,6 +146,10 @@ class PlanTrainer(SentenceTransformerTrainer):
         step = self.state.global_step
         with checkpoints.room_on_disk(Path(self.args.output_dir) / f"checkpoint-{step}", step):
             super()._save_checkpoint(model, trial)
+
+
+class PlanTrainer(InPlanOrder, SentenceTransformerTrainer):
+    """The library's trainer of dense retrievers, walking through the plan."""
 
 
 class _Follower(TrainerCallback):
@@ -202,8 +207,11 @@ def train(
     plan: BatchPlan,
     folder: Path,
     on_step: Callable[[int, int], None] | None = None,
+    make_trainer: Callable[[Parameters, BatchPlan, Path, TrainerCallback], InPlanOrder] | None = None,
 ) -> dict:
     """Train the run's encoder along its plan into `folder/model`; what is done already is not done again.
+
+    `make_trainer` makes another trainer than that of dense retrievers (`cross_encoders`).
 
     Returns the record of the training, also kept as `training.json`: loss by step, validation losses and the step
     whose model was kept, seconds, device, processes, commit and machine, and what was resumed. Interrupted, it goes on
@@ -223,7 +231,7 @@ def train(
         held.enter_context(processes.group())
         if not processes.told_by_first(first and finished(folder) is not None):
             with encoders.repeatable(parameters.encoder), _memory_told(parameters):
-                done = _train(parameters, plan, folder, on_step)
+                done = _train(parameters, plan, folder, on_step, make_trainer or _trainer)
             if first:
                 write_text(folder / RECORD, json.dumps(done, indent=1))
         if first:  # also where a kill has left them beside a finished model
@@ -270,14 +278,14 @@ def _smaller(p: Parameters) -> str:
     return f"lower max_length from {p.max_length} to {max(4, p.max_length // 2)}, which makes it another experiment"
 
 
-def _train(parameters: Parameters, plan: BatchPlan, folder: Path, on_step) -> dict:
+def _train(parameters: Parameters, plan: BatchPlan, folder: Path, on_step, make_trainer) -> dict:
     from hybridkit.runs import provenance
 
     datasets.disable_progress_bars()
     torch.manual_seed(parameters.seed)
     started = time.perf_counter()
     work, made_from = folder / "checkpoints", origin(parameters, plan)
-    trainer = _trainer(parameters, plan, work, _Follower(parameters, made_from, on_step))
+    trainer = make_trainer(parameters, plan, work, _Follower(parameters, made_from, on_step))
     checkpoint, left_out = checkpoints.usable(work, made_from)
     if processes.rank() == 0:
         checkpoints.take_up(checkpoint, work)
@@ -323,7 +331,7 @@ def _trainer(parameters: Parameters, plan: BatchPlan, work: Path, follower: Trai
     return trainer
 
 
-def _carry_out(trainer: PlanTrainer, checkpoint: Path | None) -> TrainerState:
+def _carry_out(trainer: InPlanOrder, checkpoint: Path | None) -> TrainerState:
     """Train from a checkpoint or from the start, and return the state at the end."""
     if rank := processes.rank():  # the trainer seeds all processes alike, but each drops out other units
         set_seed(Stream("dropout", trainer.args.seed, rank).integer(2**32))
@@ -338,7 +346,7 @@ def _carry_out(trainer: PlanTrainer, checkpoint: Path | None) -> TrainerState:
     return trainer.state
 
 
-def _save_model(model: SentenceTransformer, best: Path, target: Path) -> None:
+def _save_model(model, best: Path, target: Path) -> None:
     """Write the best model by validation, or the last where nothing was validated.
 
     A model that is there without a record, from a kill between the two, is replaced.
@@ -366,14 +374,16 @@ OPTIMISER = {"adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8, "max_
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
 
-def arguments(parameters: Parameters, folder: Path) -> SentenceTransformerTrainingArguments:
-    """The run's parameters in the trainer's words."""
+def arguments(
+    parameters: Parameters, folder: Path, kind: type = SentenceTransformerTrainingArguments, rows: int = 1
+) -> BaseTrainingArguments:
+    """The run's parameters in the trainer's words; `rows`: how many each example of the plan is for this trainer."""
     every = parameters.checkpoint_every
-    found = SentenceTransformerTrainingArguments(
+    found = kind(
         output_dir=str(folder),
         max_steps=parameters.steps,
-        per_device_train_batch_size=parameters.batch_size,
-        per_device_eval_batch_size=parameters.batch_size,
+        per_device_train_batch_size=parameters.batch_size * rows,
+        per_device_eval_batch_size=parameters.batch_size * rows,
         accelerator_config={"split_batches": True},  # a batch is that of the experiment; each process takes a slice
         gradient_accumulation_steps=parameters.gradient_accumulation,
         learning_rate=parameters.learning_rate,

@@ -57,8 +57,8 @@ def export(
         raise KitError(f"{folder} is there already and not empty: name a new folder for the export.")
     pools = sorted(set(benchmark.candidate_languages.tolist()))
     names = ["monolingual", "multilingual", *([f"cross-lingual-{pool}" for pool in pools] if cross_lingual else [])]
-    ids = [_written(one) for one in benchmark.candidate_ids]
-    asked = [_written(one) for one in benchmark.query_ids]
+    ids = [written(one) for one in benchmark.candidate_ids]
+    asked = [written(one) for one in benchmark.query_ids]
     relevant = _relevant(benchmark)
     with written_whole(folder.absolute()) as stage, ExitStack() as opened:
         stage.mkdir()
@@ -128,7 +128,7 @@ def _encoded(model: Path, benchmark: Benchmark, layout: Layout) -> tuple[np.ndar
     return embed(load(str(model)), benchmark, layout=layout)
 
 
-def _written(one: str) -> str:
+def written(one: str) -> str:
     """An id as a column of a file that is split at spaces: spaces and percent signs as in the address of a page."""
     return re.sub(r"[\s%]", lambda found: quote(found[0]), one)
 

@@ -572,7 +572,10 @@ def test_the_page_of_parameters_lists_each_with_its_default():
         ("patience: 3", "patience is 3, but validate_every is 0"),
         ("validation_data: 'x'", "validation_data is 'x', but validate_every is 0"),
         ("loss: equation-1\ncached_texts: 16", "cached_texts is 16, but only the in-batch loss can be cached"),
-        ("mono: 0.0\ncross: 0.5\nvariants: 0.5\ncached_texts: 4", "variants is 0.5 and cached_texts is 4, but the cached loss"),
+        (
+            "mono: 0.0\ncross: 0.5\nvariants: 0.5\ncached_texts: 4",
+            "variants is 0.5 and cached_texts is 4, but the cached loss",
+        ),
         ("gradient_checkpointing: yes", "write true or false, without quotes"),
         ("gradient_checkpointing: 1", "must be true or false"),
         ("variants: 0.5", "the weights mono: 0.5, cross: 0.5, multi: 0.0, variants: 0.5 sum to 1.5"),

@@ -81,7 +81,14 @@ def test_negatives_are_never_an_answer_in_any_language(tmp_path_factory, data, c
         warnings.simplefilter("ignore", KitWarning)
         try:
             mined = search.mine_negatives(
-                pairs, Words(), folder / "mined", count=count, first=first, last=6, margin=margin, languages=["en", "de"]
+                pairs,
+                Words(),
+                folder / "mined",
+                count=count,
+                first=first,
+                last=6,
+                margin=margin,
+                languages=["en", "de"],
             )
         except KitError as fault:
             assert "No row has a negative" in str(fault) and not (folder / "mined").exists()

@@ -279,7 +279,13 @@ def test_texts_are_those_of_the_plan(data, small_encoder):
 
 
 def test_training_texts_are_switched_and_validation_texts_are_not(data, tmp_path, small_encoder):
-    switched = {"mono": 1.0, "cross": 0.0, "switch_probability": 0.5, "switch_query_to": ["de"], "switch_passage_to": ["de"]}
+    switched = {
+        "mono": 1.0,
+        "cross": 0.0,
+        "switch_probability": 0.5,
+        "switch_query_to": ["de"],
+        "switch_passage_to": ["de"],
+    }
     parameters = settings(small_encoder, **switched, **VALIDATED)
     plan = BatchPlan.from_parameters(parameters, [data])
     trainer = training._trainer(parameters, plan, tmp_path, training._Follower(parameters, {}, None))
