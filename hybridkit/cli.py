@@ -194,12 +194,32 @@ def status(profile) -> None:
 
 @main.command()
 @click.option("--profile", default="tiny", show_default=True)
-@click.option("--csv", "csv_file", type=_FILE, help="Also write every figure here.")
-def compare(profile, csv_file) -> None:
-    """Set finished runs side by side: three settings and rank distance, by mixture."""
-    table = _compare_table(profile)
+@click.option("--baseline", metavar="MIXTURE", help="Test every other mixture against this one (docs/statistics.md).")
+@click.option("--metric", "metrics", multiple=True, help='With --baseline, such as "multilingual mAP"; repeatable.')
+@click.option("--csv", "csv_file", type=_FILE, help="Also write every figure, or every difference, here.")
+def compare(profile, baseline, metrics, csv_file) -> None:
+    """Set finished runs side by side: three settings and rank distance, by mixture.
+
+    With --baseline: every difference from it, with interval, p, effect size and verdict. Runs that are trained and
+    evaluated count there, whether or not their notebooks are executed.
+    """
+    if metrics and not baseline:
+        raise click.UsageError("--metric goes with --baseline.")
+    table = _differences(profile, baseline, metrics) if baseline else _compare_table(profile)
     if csv_file:
         _write_csv(csv_file, table)
+
+
+def _differences(profile: str, baseline: str, names: tuple[str, ...]):
+    from hybridkit import comparison, replicates, statistics
+
+    _check_profile(profile)
+    table = statistics.compare_with(baseline, replicates.of_profile(profile), names or statistics.METRICS)
+    if len(table):
+        click.echo(comparison.differences_to_markdown(table))
+    else:
+        click.echo(f"No run of profile {profile} can be compared with {baseline}: train another mixture, same seeds.")
+    return table
 
 
 def _check_places(csv_file: Path | None, *outputs: Path | None) -> None:

@@ -166,7 +166,7 @@ def by_mixture(
 ) -> pd.DataFrame:
     """One figure by encoder, benchmark, settings and mixture: mean, standard deviation and number of seeds."""
     chosen = (table["metric"] == metric) & (table["scope"] == scope) & (table["embeddings"] == embeddings)
-    part = _told_apart(table[chosen])
+    part = told_apart(table[chosen])
     grouped = part.groupby(["encoder", "benchmark", "settings", "mixture"], dropna=False)["value"]
     found = grouped.agg(mean="mean", deviation="std", seeds="count").reset_index()
     return found.sort_values("mixture", key=lambda names: names.map(mixture_order), kind="stable").reset_index(
@@ -174,7 +174,7 @@ def by_mixture(
     )
 
 
-def _told_apart(table: pd.DataFrame) -> pd.DataFrame:
+def told_apart(table: pd.DataFrame) -> pd.DataFrame:
     """The same rows; a mixture's name that stands for several fillings of batches is followed by the weights and more."""
     weights = table[["mono", "cross", "multi"]].map("{:g}".format).agg(" / ".join, axis=1)
     filled = weights.where(table["beyond"] == "", weights + ", " + table["beyond"])
@@ -218,6 +218,42 @@ def to_markdown(table: pd.DataFrame) -> str:
             title = f"{scope.capitalize()}, the same models, with each language's mean taken away from its embeddings"
             parts += [title, "", *_lines(headline(of_scope, scope, EMBEDDINGS[True])), ""]
     return "\n".join(parts)
+
+
+def differences_to_markdown(table: pd.DataFrame) -> str:
+    """What `statistics.compare_with` returns, for a terminal: a table for each encoder, benchmark and scope."""
+    from hybridkit.statistics import MINIMUM_SEEDS
+
+    parts = []
+    for place, rows in table.groupby(["encoder", "settings", "benchmark", "scope"], sort=False):
+        parts += [f"**{', '.join(filter(None, place))}**: against {rows['baseline'].iloc[0]}", ""]
+        parts += [*_lines(pd.DataFrame([_difference(row) for row in rows.itertuples()])), ""]
+    fewest = int(table["seeds"].min())
+    parts.append(f"Intervals of 95 % over new seeds and questions; p adjusted for all {len(table)} comparisons.")
+    if fewest < MINIMUM_SEEDS:
+        least = f"With {fewest} the sign-flip test cannot go below p = {min(2 / 2**fewest, 1):.3g}."
+        parts.append(f"No difference is called real with fewer than {MINIMUM_SEEDS} seeds. {least}")
+    return "\n".join(parts)
+
+
+def _difference(row) -> dict[str, str]:
+    """A row of a table of differences as texts."""
+    digits = 0 if row.metric == "rank distance" else 3
+    interval = "not known" if np.isnan(row.low) else f"{row.low:+,.{digits}f} to {row.high:+,.{digits}f}"
+    return {
+        "metric": row.metric,
+        "recipe": row.recipe,
+        "seeds": str(row.seeds),
+        "mean": f"{row.mean:,.{digits}f}",
+        "baseline": f"{row.baseline_mean:,.{digits}f}",
+        "difference": f"{row.difference:+,.{digits}f}",
+        "interval": interval,
+        "adjusted p": "not known" if np.isnan(row.adjusted_p) else f"{row.adjusted_p:.2g}",
+        "sign-flip p": f"{row.sign_flip_p:.2g}",
+        "effect": "not known" if np.isnan(row.effect_size) else f"{row.effect_size:+.1f}",
+        "questions won": f"{row.questions_won:.0%}",
+        "verdict": row.verdict,
+    }
 
 
 def _lines(table: pd.DataFrame) -> list[str]:

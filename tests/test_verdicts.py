@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hybridkit import metrics, runs
+from hybridkit import metrics, per_question, runs
 from hybridkit.cli import main
 from hybridkit.corpora import museum
 from hybridkit.errors import KitError, KitWarning
 from hybridkit.params import Parameters, for_run
 from hybridkit.ranks import GoldRanks, gold_ranks
-from hybridkit.verdict import claims, comparable, estimates, per_question, published, reporting, verdicts
+from hybridkit.verdict import claims, comparable, estimates, published, reporting, verdicts
 from hybridkit.verdict import page as verdict_page
 from hybridkit.verdict.published import Meaning
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from hybridkit import per_question
 from hybridkit.comparison import settings_key
 from hybridkit.errors import KitError, KitWarning
 from hybridkit.files import write_text
 from hybridkit.params import Parameters, mixture_order
 from hybridkit.ranks import GoldRanks
 from hybridkit.runs import encoder_label
-from hybridkit.verdict import comparable, per_question, published
+from hybridkit.verdict import comparable, published
 from hybridkit.verdict.published import AVERAGES, Cell, Meaning
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hybridkit import runs
-from hybridkit.verdict import claims, comparable, estimates, per_question, published, verdicts
+from hybridkit import per_question, runs
+from hybridkit.verdict import claims, comparable, estimates, published, verdicts
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,11 +46,28 @@ class Figure:
 
     def contributions(self) -> np.ndarray:
         """What each question adds (questions,) to the mean over languages: they sum to it."""
+        return self.sums @ self._weights()
+
+    def by_question(self) -> np.ndarray:
+        """The figure of each question (questions,), whose mean is the mean over languages; NaN where none counts.
+
+        A question that is asked in every column has the mean over languages of its own values. Where columns have
+        different questions it has the value that makes the spread of these values tell the spread of the figure (the
+        pseudo-values of the infinitesimal jackknife: Efron, The Jackknife, the Bootstrap and Other Resampling Plans,
+        1982, chapter 6).
+        """
+        adds, weights = self.contributions(), self._weights()
+        means = self.sums.sum(axis=0) / np.maximum(self.counts.sum(axis=0), 1)
+        counting = self.counts.any(axis=1)
+        off = adds - self.counts @ (means * weights)
+        return np.where(counting, adds.sum() + np.count_nonzero(counting) * off, np.nan)
+
+    def _weights(self) -> np.ndarray:
+        """What one query of each column (columns,) counts for in the mean over languages; 0 where there is none."""
         total = self.counts.sum(axis=0)
-        there = total > 0
-        columns = np.bincount(self.column_language[there], minlength=len(self.languages))
-        share = 1 / (columns[self.column_language[there]] * np.count_nonzero(columns))
-        return self.sums[:, there] @ (share / total[there])
+        columns = np.bincount(self.column_language[total > 0], minlength=len(self.languages))
+        several = columns[self.column_language] * np.count_nonzero(columns) * total
+        return np.divide(1, several, out=np.zeros(len(total)), where=total > 0)
 
 
 def figures(

@@ -1,0 +1,330 @@
+"""Statistics of repeated runs, with seeds as replicates: intervals, paired tests, effect sizes (docs/statistics.md).
+
+A recipe (a mixture, say) is trained with several seeds, and the model of every seed answers the same questions: seeds and
+questions are crossed, and both are a sample of what there might have been. A question is always meant in all its
+languages, since its translations stand or fall together.
+"""
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from hybridkit.errors import KitError, KitWarning
+from hybridkit.metrics import SETTINGS
+from hybridkit.params import mixture_order
+from hybridkit.per_question import figures
+from hybridkit.ranks import GoldRanks
+
+#: With fewer seeds in common no difference is called real: with five the sign-flip test cannot go below p = 0.0625.
+MINIMUM_SEEDS = 6
+#: A difference counts as shown if its p is at most this; the intervals hold the true value with 1 - LEVEL.
+LEVEL = 0.05
+#: The figures that are compared if nothing else is asked for.
+METRICS = ("monolingual mAP", "cross-lingual mAP", "multilingual mAP", "rank distance")
+LOWER_IS_BETTER = ("rank distance",)
+#: All sign flips are tried up to 16 seeds; beyond, so many at random.
+_FLIPS = 2**16
+_PLACE = ("encoder", "settings", "benchmark", "scope", "metric")
+_INTERVALS = [*_PLACE, "recipe", "seeds", "mean", "deviation", "low", "high"]
+_DIFFERENCES = [*_PLACE, "recipe", "baseline", "seeds", "mean", "baseline_mean", "difference", "low", "high", "p"]
+_DIFFERENCES += ["sign_flip_p", "effect_size", "questions_won", "adjusted_p", "verdict"]
+
+
+@dataclass(frozen=True, eq=False)
+class Replicate:
+    """One replicate of a recipe: the gold ranks on a benchmark of the model trained with one seed.
+
+    `scopes` are the languages to measure by their names (`comparison.scopes`). Only replicates of one `encoder` and
+    of equal `settings` are ever compared.
+    """
+
+    recipe: str
+    seed: int
+    gold: GoldRanks
+    scopes: Mapping[str, Sequence[str]]
+    encoder: str = ""
+    settings: str = ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds and questions: its `value`, the standard `error` of that, and the degrees of `freedom` of the
+    error; the latter two are NaN where there are fewer than two seeds or two questions."""
+
+    value: float
+    error: float
+    freedom: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The interval that holds the true mean with probability 1 - LEVEL."""
+        half = float(stats.t.ppf(1 - LEVEL / 2, self.freedom)) * self.error
+        return self.value - half, self.value + half
+
+    @property
+    def p(self) -> float:
+        """How probable a mean as far from zero, either way, is where the true mean is zero."""
+        if self.error == 0:
+            return float(self.value == 0)
+        return 2 * float(stats.t.sf(abs(self.value) / self.error, self.freedom))
+
+
+def estimate(values: np.ndarray) -> Estimate:
+    """The mean of `values` (seeds, questions) and its error, over new seeds and new questions alike.
+
+    The error is that of the hierarchical bootstrap that draws seeds and questions anew, each with replacement (the
+    pigeonhole bootstrap: Owen, Annals of Applied Statistics 1, 2007, 386-411). For a mean, its variance over infinitely
+    many draws has a formula: it is made of the mean squares of seeds A, of questions B and of what is left E, for n
+    seeds and m questions (A (n - 1) / n + B (m - 1) / m + E (n - 1) (m - 1) / (n m)) / (n m). Two things are wrong with
+    it. Drawing n things out of n makes each part too small, by a third with three seeds; and E is in A and in B
+    already, so that it counts three times. Corrected for both it is (A + B - E) / (n m), which is right on average in
+    the crossed random effects model; no more than the smaller of A and B is taken off. The error has about as many
+    degrees of freedom as Satterthwaite's rule says (Biometrics Bulletin 2, 1946, 110-114).
+
+    Claimed: intervals by the t distribution hold the true mean in about 95 of 100 cases from three seeds on, in more
+    where chance strikes single questions of single seeds (docs/statistics.md has the simulations). Not claimed: anything
+    about other training data, languages or benchmarks than those at hand.
+    """
+    seeds, questions = values.shape
+    mean = float(values.mean())
+    if min(seeds, questions) < 2:
+        return Estimate(mean, np.nan, np.nan)
+    of_seeds, of_questions, rest = mean_squares(values)
+    square = of_seeds + of_questions - min(rest, of_seeds, of_questions)
+    if square == 0:
+        return Estimate(mean, 0.0, np.inf)
+    freedom = square**2 / (of_seeds**2 / (seeds - 1) + of_questions**2 / (questions - 1))
+    return Estimate(mean, float(np.sqrt(square / values.size)), float(freedom))
+
+
+def mean_squares(values: np.ndarray) -> tuple[float, float, float]:
+    """The mean squares of an analysis of variance of `values` (seeds, questions): of seeds, questions, and the rest."""
+    seeds, questions = values.shape
+    of_seeds = values.mean(axis=1) - values.mean()
+    of_questions = values.mean(axis=0) - values.mean()
+    rest = values - values.mean() - of_seeds[:, None] - of_questions
+    return (
+        questions * float((of_seeds**2).sum()) / (seeds - 1),
+        seeds * float((of_questions**2).sum()) / (questions - 1),
+        float((rest**2).sum()) / ((seeds - 1) * (questions - 1)),
+    )
+
+
+def sign_flip_p(of_seeds: np.ndarray) -> float:
+    """The p of the two-sided sign-flip test of differences (seeds,): how often their mean would be as far from zero if
+    the sign of each were left to chance.
+
+    All 2^n flips are tried for n seeds up to 16, so that p is at least 2 / 2^n: .25 for three seeds, .03 for six. It
+    assumes nothing of how seeds differ, but that either sign is as likely where there is no difference. It takes the
+    questions as given, so alone it says nothing of others.
+    """
+    if len(of_seeds) < 2:
+        return 1.0
+    found = stats.permutation_test(
+        (of_seeds,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=_FLIPS,
+        vectorized=True,
+        rng=np.random.default_rng(0),
+    )
+    return float(found.pvalue)
+
+
+def effect_size(of_seeds: np.ndarray) -> float:
+    """How many standard deviations over seeds the mean of paired differences (seeds,) is away from zero.
+
+    Cohen's d_z (Lakens, Frontiers in Psychology 4, 2013, 863, equation 7) times Hedges' correction for few seeds,
+    1 - 3 / (4 (n - 1) - 1) (Journal of Educational Statistics 6, 1981, 107-128): whether one training would show the
+    difference, whatever the number of seeds. NaN for fewer than three seeds, or where all differ alike.
+    """
+    freedom = len(of_seeds) - 1
+    deviation = float(np.std(of_seeds, ddof=1)) if freedom > 1 else 0.0
+    if deviation <= 1e-12 * float(np.abs(of_seeds).max()):
+        return np.nan
+    return float(np.mean(of_seeds)) / deviation * (1 - 3 / (4 * freedom - 1))
+
+
+def compare_with(baseline: str, replicates: Iterable[Replicate], metrics: Sequence[str] = METRICS) -> pd.DataFrame:
+    """Every recipe against the `baseline`, in pairs of equal seeds: a row a recipe, benchmark, scope and metric.
+
+    Columns: encoder, settings, benchmark, scope, metric, recipe, baseline, seeds (how many both have), mean and
+    baseline_mean (over these), difference (mean - baseline_mean, in the metric's unit), low and high (its interval),
+    p (`estimate`), sign_flip_p (over seeds alone), effect_size (over seeds), questions_won (the share in which the
+    recipe is better in the mean over seeds; a tie is half a win), adjusted_p (p, for all rows of the table), verdict.
+
+    The verdict is "real: better" or "real: worse" where both have MINIMUM_SEEDS or more, and adjusted_p and sign_flip_p
+    are at most LEVEL; else "not shown", or "not enough seeds (3 of 6)". A replicate of a seed that the other recipe
+    lacks is left out, and runs whose baseline is missing too, each with a KitWarning. p are adjusted by the method of
+    Benjamini and Hochberg: of the differences called real at most one in twenty is expected to be none. `metrics` are
+    named as in `metrics.summary`. KitError for a baseline or a metric that is not there.
+    """
+    found = _collected(replicates, metrics)
+    known = dict.fromkeys(recipe for recipes in found.values() for recipe in recipes)
+    if baseline not in known:
+        there = f"there are {', '.join(known)}" if known else "no run has such figures"
+        raise KitError(f"There is no run of the baseline {baseline!r}; {there}.")
+    rows = [_difference(place, baseline, recipes, other) for place, other, recipes in _pairs(found, baseline)]
+    return judged(pd.DataFrame(rows, columns=_DIFFERENCES[:-2]))
+
+
+def judged(differences: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `compare_with` with their last columns, adjusted_p and verdict, which depend on the other rows too."""
+    tested = differences["p"].notna()
+    adjusted = pd.Series(np.nan, index=differences.index)
+    if tested.any():
+        adjusted[tested] = stats.false_discovery_control(differences.loc[tested, "p"])
+    table = differences.assign(adjusted_p=adjusted)
+    return table.assign(verdict=[_verdict(row) for row in table.itertuples()])
+
+
+def with_intervals(replicates: Iterable[Replicate], metrics: Sequence[str] = METRICS) -> pd.DataFrame:
+    """Every recipe's own figures: a row a recipe, benchmark, scope and metric.
+
+    Columns: encoder, settings, benchmark, scope, metric, recipe, seeds (how many), mean, deviation (over seeds), low and
+    high: the interval over new seeds and new questions (`estimate`), NaN for one seed.
+    """
+    rows = []
+    for place, recipes in _collected(replicates, metrics).items():
+        for recipe, by_seed in recipes.items():
+            values = np.stack([one.values for one in by_seed.values()])
+            mean = estimate(values)
+            deviation = np.std(values.mean(axis=1), ddof=1) if len(values) > 1 else np.nan
+            rows.append((*place, recipe, len(values), mean.value, deviation, *mean.interval))
+    return pd.DataFrame(rows, columns=_INTERVALS)
+
+
+class _Place(NamedTuple):
+    """Where recipes can be compared: one figure of one kind of runs."""
+
+    encoder: str
+    settings: str
+    benchmark: str
+    scope: str
+    metric: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """One figure of one replicate by question, of those that count: `values`, whose mean is the figure, and what each
+    `adds` to it (questions,)."""
+
+    values: np.ndarray
+    adds: np.ndarray
+
+
+_Found = dict[_Place, dict[str, dict[int, _Answers]]]
+
+
+def _collected(replicates: Iterable[Replicate], names: Sequence[str]) -> _Found:
+    """The answers of all replicates by place, recipe and seed; each one's gold ranks are let go when they are read."""
+    wanted = {_setting_and_metric(name): name for name in names}
+    asked: dict[tuple, tuple] = {}
+    found: _Found = {}
+    for one in replicates:
+        _check_questions(one, asked)
+        for scope, languages in one.scopes.items():
+            measured = figures(one.gold, languages, wanted)
+            for key, name in wanted.items():
+                values = measured[key].by_question()
+                counting = ~np.isnan(values)
+                if not counting.any():
+                    continue
+                place = _Place(one.encoder, one.settings, one.gold.benchmark, scope, name)
+                by_seed = found.setdefault(place, {}).setdefault(one.recipe, {})
+                if one.seed in by_seed:
+                    raise KitError(
+                        f"Seed {one.seed} of {one.recipe} is given twice for {one.gold.benchmark}; keep one."
+                    )
+                by_seed[one.seed] = _Answers(values[counting], measured[key].contributions()[counting])
+    in_order = sorted(found.items(), key=lambda item: item[0][:3])  # scopes and metrics stay as they came
+    return {place: {name: recipes[name] for name in sorted(recipes, key=mixture_order)} for place, recipes in in_order}
+
+
+def _setting_and_metric(name: str) -> tuple[str, str]:
+    """The setting and the metric of a figure's name: "multilingual mAP" is ("multilingual", "mAP")."""
+    if name == "rank distance":
+        return "multilingual", name
+    setting, _, metric = name.partition(" ")
+    if setting not in SETTINGS or not re.fullmatch(r"mAP|MRR|(Recall|nDCG)@[1-9][0-9]*", metric):
+        raise KitError(
+            f"{name!r} is no figure of the kit: write rank distance, or {', '.join(SETTINGS)} and then mAP, MRR, "
+            'Recall@k or nDCG@k, such as "multilingual Recall@10".'
+        )
+    return setting, metric
+
+
+def _check_questions(one: Replicate, asked: dict[tuple, tuple]) -> None:
+    """KitError unless all replicates that are compared answered the same questions of the same benchmark."""
+    key, mine = (one.encoder, one.settings, one.gold.benchmark), (one.gold.fingerprint, np.unique(one.gold.questions))
+    theirs = asked.setdefault(key, mine)
+    if mine[0] != theirs[0] or not np.array_equal(mine[1], theirs[1]):
+        raise KitError(
+            f"{one.recipe} with seed {one.seed} answered other questions of {one.gold.benchmark} than the replicates "
+            "before it; compare those that were evaluated on the same content."
+        )
+
+
+def _pairs(found: _Found, baseline: str) -> list[tuple[_Place, str, dict]]:
+    """Every place and recipe to compare there with the baseline; what is left out is told."""
+    pairs, told = [], {}
+    for place, recipes in found.items():
+        where = ", ".join(filter(None, (place.encoder, place.settings, place.benchmark)))
+        if baseline not in recipes:
+            told[f"{where}: there is no run of the baseline {baseline}, so its runs are left out."] = None
+            continue
+        for other in recipes:
+            if other == baseline:
+                continue
+            mine, theirs = set(recipes[other]), set(recipes[baseline])
+            if mine != theirs:
+                told[f"{where}: {_missing(other, theirs - mine, baseline, mine - theirs, len(mine & theirs))}"] = None
+            if mine & theirs:
+                pairs.append((place, other, recipes))
+    for sentence in told:
+        warnings.warn(sentence, KitWarning, stacklevel=3)
+    return pairs
+
+
+def _missing(recipe: str, lacks: set[int], baseline: str, it_lacks: set[int], common: int) -> str:
+    parts = [
+        f"{name} has no run of seed {' '.join(map(str, sorted(seeds)))}"
+        for name, seeds in ((recipe, lacks), (baseline, it_lacks))
+        if seeds
+    ]
+    compared = f"{common} seed{'s are' if common != 1 else ' is'} compared" if common else "the two are not compared"
+    return f"{' and '.join(parts)}, so {compared}."
+
+
+def _difference(place: _Place, baseline: str, recipes: dict[str, dict[int, _Answers]], other: str) -> tuple:
+    """A row of `compare_with`, but for the columns that depend on the other rows."""
+    seeds = sorted(set(recipes[other]) & set(recipes[baseline]))
+    mine, theirs = ([recipes[name][seed] for seed in seeds] for name in (other, baseline))
+    values, base = (np.stack([one.values for one in side]) for side in (mine, theirs))
+    found = estimate(values - base)
+    of_seeds = (values - base).mean(axis=1)
+    sign = -1 if place.metric in LOWER_IS_BETTER else 1
+    won = _share_won(sign * np.stack([a.adds - b.adds for a, b in zip(mine, theirs, strict=True)]))
+    means = (float(values.mean()), float(base.mean()), found.value, *found.interval, found.p)
+    return (*place, other, baseline, len(seeds), *means, sign_flip_p(of_seeds), effect_size(of_seeds), won)
+
+
+def _share_won(leads: np.ndarray) -> float:
+    """The share of questions with a lead above zero in the mean of `leads` (seeds, questions); zero is half a win."""
+    mean = leads.mean(axis=0)
+    mean[np.abs(mean) <= 1e-12 * np.abs(leads).max()] = 0  # equal but for rounding
+    return float((mean > 0).mean() + (mean == 0).mean() / 2)
+
+
+def _verdict(row) -> str:
+    if row.seeds < MINIMUM_SEEDS:
+        return f"not enough seeds ({row.seeds} of {MINIMUM_SEEDS})"
+    if not (row.adjusted_p <= LEVEL and row.sign_flip_p <= LEVEL):
+        return "not shown"
+    return "real: better" if (row.difference > 0) != (row.metric in LOWER_IS_BETTER) else "real: worse"
