@@ -42,6 +42,8 @@ def of_folders(found: Iterable[tuple[Path, dict]]) -> Iterator[Replicate]:
     run of another version of the kit, or with damaged gold ranks, is left out with a KitWarning.
     """
     known = [one for one in map(_known, found) if one]
+    if not known:
+        return
     rows = [one.model_dump(include=set(_RECIPE)) | {"beyond": one.beyond_weights()} for _, one, _ in known]
     names = comparison.told_apart(pd.DataFrame(rows, columns=[*_RECIPE, "beyond"]))["mixture"]
     for (folder, parameters, manifest), name in zip(known, names, strict=True):

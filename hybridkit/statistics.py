@@ -18,7 +18,7 @@ from scipy import stats
 from hybridkit.errors import KitError, KitWarning
 from hybridkit.metrics import SETTINGS
 from hybridkit.params import mixture_order
-from hybridkit.per_question import figures
+from hybridkit.per_question import figures, resamples
 from hybridkit.ranks import GoldRanks
 
 #: With fewer seeds in common no difference is called real: with five the sign-flip test cannot go below p = 0.0625.
@@ -32,6 +32,7 @@ LOWER_IS_BETTER = ("rank distance",)
 _FLIPS = 2**16
 _PLACE = ("encoder", "settings", "benchmark", "scope", "metric")
 _INTERVALS = [*_PLACE, "recipe", "seeds", "mean", "deviation", "low", "high"]
+_SHARES = [*_PLACE, "recipe", "seeds", "share"]
 _DIFFERENCES = [*_PLACE, "recipe", "baseline", "seeds", "mean", "baseline_mean", "difference", "low", "high", "p"]
 _DIFFERENCES += ["sign_flip_p", "effect_size", "questions_won", "adjusted_p", "verdict"]
 
@@ -160,10 +161,13 @@ def compare_with(baseline: str, replicates: Iterable[Replicate], metrics: Sequen
     recipe is better in the mean over seeds; a tie is half a win), adjusted_p (p, for all rows of the table), verdict.
 
     The verdict is "real: better" or "real: worse" where both have MINIMUM_SEEDS or more, and adjusted_p and sign_flip_p
-    are at most LEVEL; else "not shown", or "not enough seeds (3 of 6)". A replicate of a seed that the other recipe
-    lacks is left out, and runs whose baseline is missing too, each with a KitWarning. p are adjusted by the method of
-    Benjamini and Hochberg: of the differences called real at most one in twenty is expected to be none. `metrics` are
-    named as in `metrics.summary`. KitError for a baseline or a metric that is not there.
+    are at most LEVEL; else "not shown", or "not enough seeds (3 of 6)". p are adjusted by the method of Benjamini and
+    Yekutieli (Annals of Statistics 29, 2001, 1165-1188), as rows share questions, seeds and the baseline: of the
+    differences called real at most one in twenty is expected to be none, however the tests depend on each other.
+
+    A replicate of a seed that the other recipe lacks is left out, and runs whose baseline is missing too, each with a
+    KitWarning. `metrics` are named as in `metrics.summary`. KitError for a baseline or a metric that is not there, a
+    seed that is given twice, or replicates that answered other questions.
     """
     found = _collected(replicates, metrics)
     known = dict.fromkeys(recipe for recipes in found.values() for recipe in recipes)
@@ -179,7 +183,7 @@ def judged(differences: pd.DataFrame) -> pd.DataFrame:
     tested = differences["p"].notna()
     adjusted = pd.Series(np.nan, index=differences.index)
     if tested.any():
-        adjusted[tested] = stats.false_discovery_control(differences.loc[tested, "p"])
+        adjusted[tested] = stats.false_discovery_control(differences.loc[tested, "p"], method="by")
     table = differences.assign(adjusted_p=adjusted)
     return table.assign(verdict=[_verdict(row) for row in table.itertuples()])
 
@@ -198,6 +202,42 @@ def with_intervals(replicates: Iterable[Replicate], metrics: Sequence[str] = MET
             deviation = np.std(values.mean(axis=1), ddof=1) if len(values) > 1 else np.nan
             rows.append((*place, recipe, len(values), mean.value, deviation, *mean.interval))
     return pd.DataFrame(rows, columns=_INTERVALS)
+
+
+def best_in_draws(replicates: Iterable[Replicate], metrics: Sequence[str] = METRICS) -> pd.DataFrame:
+    """How often each recipe is the best where seeds and questions are drawn anew: how sure one can be which is best.
+
+    Columns: encoder, settings, benchmark, scope, metric, recipe, seeds (how many all recipes have; others are left out,
+    and so are places with fewer than two), share (of the draws of `drawn`; recipes that tie share theirs).
+    """
+    rows = []
+    for place, recipes in _collected(replicates, metrics).items():
+        seeds = sorted(set.intersection(*map(set, recipes.values())))
+        if len(seeds) < 2:
+            continue
+        values = np.stack([[by_seed[seed].values for seed in seeds] for by_seed in recipes.values()])
+        means = drawn(values) * (-1 if place.metric in LOWER_IS_BETTER else 1)
+        best = means == means.max(axis=1, keepdims=True)
+        shares = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
+        rows += [(*place, name, len(seeds), float(share)) for name, share in zip(recipes, shares, strict=True)]
+    return pd.DataFrame(rows, columns=_SHARES)
+
+
+def drawn(values: np.ndarray) -> np.ndarray:
+    """Means (DRAWS, recipes) of `values` (recipes, seeds, questions), with seeds and questions drawn anew every time.
+
+    The hierarchical bootstrap of `estimate`, the same draws for all recipes and in every call. One seed fewer is drawn
+    than there are, which makes their part of the spread right on average (Rao and Wu, Journal of the American
+    Statistical Association 83, 1988, 231-241).
+    """
+    seeds, questions = values.shape[1:]
+    random = np.random.default_rng(1)
+    blocks = []
+    for weights in resamples(questions):
+        often = random.multinomial(seeds - 1, np.full(seeds, 1 / seeds), size=len(weights))
+        of_seeds = values @ weights.T / questions
+        blocks.append(np.einsum("rsd,ds->dr", of_seeds, often / (seeds - 1)))
+    return np.concatenate(blocks)
 
 
 class _Place(NamedTuple):
@@ -273,33 +313,37 @@ def _check_questions(one: Replicate, asked: dict[tuple, tuple]) -> None:
 
 def _pairs(found: _Found, baseline: str) -> list[tuple[_Place, str, dict]]:
     """Every place and recipe to compare there with the baseline; what is left out is told."""
-    pairs, told = [], {}
+    pairs = []
+    left_out: dict[str, None] = {}
+    unpaired: dict[tuple[str, frozenset, frozenset, int], dict[str, None]] = {}
     for place, recipes in found.items():
         where = ", ".join(filter(None, (place.encoder, place.settings, place.benchmark)))
         if baseline not in recipes:
-            told[f"{where}: there is no run of the baseline {baseline}, so its runs are left out."] = None
+            left_out[f"{where}: there is no run of the baseline {baseline}, so its runs are left out."] = None
             continue
+        theirs = set(recipes[baseline])
         for other in recipes:
-            if other == baseline:
-                continue
-            mine, theirs = set(recipes[other]), set(recipes[baseline])
+            mine = set(recipes[other])
             if mine != theirs:
-                told[f"{where}: {_missing(other, theirs - mine, baseline, mine - theirs, len(mine & theirs))}"] = None
-            if mine & theirs:
+                key = (where, frozenset(theirs - mine), frozenset(mine - theirs), len(mine & theirs))
+                unpaired.setdefault(key, {})[other] = None
+            if other != baseline and mine & theirs:
                 pairs.append((place, other, recipes))
-    for sentence in told:
+    for sentence in [*left_out, *(_missing(*key, baseline, others) for key, others in unpaired.items())]:
         warnings.warn(sentence, KitWarning, stacklevel=3)
     return pairs
 
 
-def _missing(recipe: str, lacks: set[int], baseline: str, it_lacks: set[int], common: int) -> str:
+def _missing(where: str, lack: Iterable[int], it_lacks: Iterable[int], common: int, baseline: str, others) -> str:
+    """The sentence on recipes that lack seeds of the baseline, or have seeds that it lacks."""
+    names = ", ".join(others)
     parts = [
-        f"{name} has no run of seed {' '.join(map(str, sorted(seeds)))}"
-        for name, seeds in ((recipe, lacks), (baseline, it_lacks))
+        f"no run of {name} has seed {' '.join(map(str, sorted(seeds)))}"
+        for name, seeds in ((" or ".join(others), lack), (baseline, it_lacks))
         if seeds
     ]
-    compared = f"{common} seed{'s are' if common != 1 else ' is'} compared" if common else "the two are not compared"
-    return f"{' and '.join(parts)}, so {compared}."
+    compared = f"{common} seed{'s' if common > 1 else ''}" if common else "no seed"
+    return f"{where}: {' and '.join(parts)}, so {names} and {baseline} are compared on {compared}."
 
 
 def _difference(place: _Place, baseline: str, recipes: dict[str, dict[int, _Answers]], other: str) -> tuple:
