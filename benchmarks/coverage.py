@@ -77,11 +77,11 @@ def coverage(what: str, seeds: int, questions: int, repeats: int) -> dict[str, f
         low, high = percentile(none, drawn)
         flipped = statistics.sign_flip_p(none.mean(axis=1))
         counts += (
-            found.interval[0] <= 0 <= found.interval[1],
-            shifted.interval[0] <= 1 <= shifted.interval[1],
+            found.p(0) > statistics.LEVEL,  # that is, 0 lies in the interval
+            shifted.p(1) > statistics.LEVEL,
             low <= 0 <= high,
             flipped <= statistics.LEVEL,
-            found.p <= statistics.LEVEL and flipped <= statistics.LEVEL,
+            found.p() <= statistics.LEVEL and flipped <= statistics.LEVEL,
         )
     names = ("interval, no effect", "interval, an effect", "percentile", "sign flips", "both tests")
     return dict(zip(names, counts / repeats, strict=True))
@@ -98,7 +98,7 @@ def alarms(seeds: int, questions: int, repeats: int) -> tuple[float, float]:
             values = differences(random, "seeds and questions", seeds, questions) - base
             difference = statistics.estimate(values)
             flipped = statistics.sign_flip_p(values.mean(axis=1))
-            rows.append((seeds, "mAP", difference.value, difference.p, flipped))
+            rows.append((seeds, "mAP", difference.value, difference.p(), flipped))
         table = pd.DataFrame(rows, columns=["seeds", "metric", "difference", "p", "sign_flip_p"])
         table = statistics.judged(table)
         found += (table["adjusted_p"] <= statistics.LEVEL).any(), table["verdict"].str.startswith("real").any()

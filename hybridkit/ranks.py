@@ -6,6 +6,7 @@ Everything that the kit reports about retrieval is a function of these counts (`
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ class GoldRanks:
         """Every language of the candidates or of the queries, sorted."""
         return sorted({*self.pools, *self.query_languages.tolist()})
 
-    @property
+    @cached_property
     def pool_index(self) -> np.ndarray:
         """Where each gold's language stands in `pools` (golds,)."""
         return np.searchsorted(self.pools, self.gold_language)
@@ -164,7 +165,8 @@ def _read_table(path: Path) -> pa.Table:
 
 
 def _strings(column: pa.ChunkedArray) -> np.ndarray:
-    return np.array(column.to_pylist(), dtype=np.str_)
+    encoded = column.combine_chunks().dictionary_encode()  # the same few strings many times
+    return np.array(encoded.dictionary.to_pylist(), dtype=np.str_)[encoded.indices.to_numpy()]
 
 
 def _counts(golds: pa.Table, name: str, pools: Sequence[str]) -> np.ndarray:

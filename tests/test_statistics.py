@@ -59,7 +59,7 @@ def test_without_questions_of_their_own_it_is_the_t_test_over_seeds():
     one, other = np.random.default_rng(2).normal(size=(2, 6))
     found = estimate(np.repeat((one - other)[:, None], 50, axis=1))
     theirs = stats.ttest_rel(one, other)
-    assert found.p == pytest.approx(theirs.pvalue) and found.freedom == pytest.approx(theirs.df)
+    assert found.p() == pytest.approx(theirs.pvalue)
     assert found.interval == pytest.approx(tuple(theirs.confidence_interval(0.95)))
 
 
@@ -67,28 +67,27 @@ def test_with_seeds_that_agree_it_is_the_t_test_over_questions():
     one, other = np.random.default_rng(3).normal(size=(2, 40))
     found = estimate(np.repeat((one - other)[None], 6, axis=0))
     theirs = stats.ttest_rel(one, other)
-    assert found.p == pytest.approx(theirs.pvalue) and found.freedom == pytest.approx(theirs.df)
+    assert found.p() == pytest.approx(theirs.pvalue)
+    assert found.interval == pytest.approx(tuple(theirs.confidence_interval(0.95)))
 
 
 @pytest.mark.parametrize("what, seeds", [*product(SIMULATED["SOURCES"], (3, 6, 10))])
 def test_intervals_hold_the_truth_as_often_as_they_say(what, seeds):
-    """Within sampling error (three standard errors) of 95 %; where single answers vary alone, of 95 to 100 %."""
+    """Within sampling error (three standard errors) of 95 %; up to 98 % with three seeds."""
     random = np.random.default_rng([4, seeds])
     held = [0, 0]
     for _, effect in product(range(REPEATS), (0, 1)):
         found = estimate(SIMULATED["differences"](random, what, seeds, 100) + effect)
-        held[effect] += found.interval[0] <= effect <= found.interval[1]
+        held[effect] += found.p(effect) > statistics.LEVEL
     off = 3 * np.sqrt(0.95 * 0.05 / REPEATS)
     for count in held:
-        assert count / REPEATS >= 0.95 - off
-        if what != "single answers":
-            assert count / REPEATS <= 0.95 + off
+        assert 0.95 - off <= count / REPEATS <= (0.98 if seeds == 3 else 0.95) + off
 
 
 def test_plain_bootstrap_of_three_seeds_does_not():
     """What the correction is for: without it about a fourth of the intervals miss."""
     found = SIMULATED["coverage"]("seeds", 3, 50, 200)
-    assert found["percentile"] < 0.85 < 0.9 < found["interval, no effect"]
+    assert found["percentile"] < 0.85 and found["interval, no effect"] > 0.9
 
 
 def test_recipes_that_equal_the_baseline_are_rarely_called_different():
@@ -100,12 +99,14 @@ def test_recipes_that_equal_the_baseline_are_rarely_called_different():
 def test_an_effect_is_found():
     random = np.random.default_rng(5)
     found = [
-        estimate(SIMULATED["differences"](random, "seeds and questions", 6, 100) + 6).p <= 0.05 for _ in range(100)
+        estimate(SIMULATED["differences"](random, "seeds and questions", 6, 100) + 6).p() <= 0.05 for _ in range(100)
     ]
     assert sum(found) > 90  # the effect is four standard errors
 
 
-values_of = arrays.arrays(float, st.tuples(st.integers(2, 7), st.integers(2, 9)), elements=st.floats(-100, 100, width=16))
+values_of = arrays.arrays(
+    float, st.tuples(st.integers(2, 7), st.integers(2, 9)), elements=st.floats(-100, 100, width=16)
+)
 
 
 @given(values_of, st.floats(-50, 50))
@@ -118,26 +119,52 @@ def test_adding_a_constant_shifts_the_interval(values, constant):
 @given(values_of)
 def test_exchanging_the_two_flips_the_sign(values):
     found, flipped = estimate(values), estimate(-values)
-    assert (flipped.value, flipped.error, flipped.p) == (-found.value, found.error, found.p)
+    assert (flipped.value, flipped.error, flipped.p()) == (-found.value, found.error, found.p())
     assert flipped.interval == pytest.approx(tuple(-end for end in reversed(found.interval)))
-    assert 0 <= found.p <= 1
+    assert 0 <= found.p() <= 1 + 1e-9
     assert sign_flip_p(values.mean(axis=1)) == sign_flip_p(-values.mean(axis=1))
 
 
 @given(values_of)
-def test_error_is_never_below_that_of_seeds_or_questions_alone(values):
-    alone = max(stats.sem(values.mean(axis=1)), stats.sem(values.mean(axis=0)))
-    assert estimate(values).error >= alone * (1 - 1e-9) - 1e-12
+def test_error_is_never_below_that_of_seeds_alone(values):
+    assert estimate(values).error >= stats.sem(values.mean(axis=1)) * (1 - 1e-9) - 1e-12
+
+
+@given(values_of)
+def test_the_interval_holds_all_that_has_a_p_above_the_level(values):
+    found = estimate(values)
+    for end in found.interval:
+        if found.error > 1e-6:
+            assert found.p(end) == pytest.approx(statistics.LEVEL, rel=1e-6)
+
+
+@pytest.mark.parametrize("seeds, questions", [(2, 2), (3, 9), (3, 1200), (6, 40)])
+@pytest.mark.parametrize("due", [(1, 1), (1, 0.01), (0.01, 1), (1, 0.3)])
+def test_p_against_draws_of_two_t(seeds, questions, due):
+    random = np.random.default_rng(12)
+    sums = due[0] * random.standard_t(seeds - 1, 400_000) + due[1] * random.standard_t(questions - 1, 400_000)
+    for value in (0.5, 2, 6):
+        p = statistics.Estimate(value, *due, seeds, questions).p()
+        assert p == pytest.approx((np.abs(sums) >= value).mean(), abs=4 * np.sqrt(p / 400_000) + 1e-5)
+
+
+def test_small_p_are_as_rare_as_they_say():
+    """With three and six seeds, where an error with one number of degrees of freedom gives p < .001 too often."""
+    random = np.random.default_rng(13)
+    for seeds in (3, 6):
+        found = [estimate(SIMULATED["differences"](random, "seeds and questions", seeds, 50)).p() for _ in range(4000)]
+        for level in (0.05, 0.01, 0.001):
+            assert np.mean(np.array(found) <= level) <= level + 3 * np.sqrt(level / 4000)
 
 
 def test_one_seed_or_one_question_says_nothing_of_its_error():
     for values in (np.ones((1, 5)), np.ones((5, 1))):
         found = estimate(values)
-        assert found.value == 1 and np.isnan([found.error, found.p, *found.interval]).all()
+        assert found.value == 1 and np.isnan([found.error, found.p(), *found.interval]).all()
 
 
 def test_no_difference_at_all_is_p_1():
-    assert estimate(np.zeros((6, 9))).p == 1 and estimate(np.zeros((6, 9))).interval == (0, 0)
+    assert estimate(np.zeros((6, 9))).p() == 1 and estimate(np.zeros((6, 9))).interval == (0, 0)
 
 
 # Tests over seeds
@@ -284,7 +311,9 @@ def test_real_differences_are_told_from_none(table):
 
 def test_p_are_adjusted_for_the_whole_table(table):
     tested = table[table["p"].notna()]
-    assert tested["adjusted_p"].to_numpy() == pytest.approx(stats.false_discovery_control(tested["p"].to_numpy(), method="by"))
+    assert tested["adjusted_p"].to_numpy() == pytest.approx(
+        stats.false_discovery_control(tested["p"].to_numpy(), method="by")
+    )
     assert (tested["adjusted_p"] >= tested["p"]).all() and len(tested) > 12
 
 
@@ -424,7 +453,9 @@ def test_runs_meet_whether_or_not_they_are_finished(outputs):
     ]  # fmt: skip
     assert len({r.settings for r in found}) == 1 and {r.encoder for r in found} == {"tiny-mlm"}
     assert found[0].scopes == comparison.scopes(found[0].gold, for_run().languages)
-    with pytest.warns(KitWarning, match="no run of hybrid-0.50 has seed 1, so hybrid-0.50 and mono are compared on 1 seed"):
+    with pytest.warns(
+        KitWarning, match="no run of hybrid-0.50 has seed 1, so hybrid-0.50 and mono are compared on 1 seed"
+    ):
         table = compare_with("mono", found, ["multilingual mAP"])
     assert dict(zip(table["recipe"], table["seeds"], strict=True)) == {"hybrid-0.50": 1, "cross": 2}
 
