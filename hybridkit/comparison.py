@@ -238,15 +238,15 @@ def differences_to_markdown(table: pd.DataFrame) -> str:
 
 def _difference(row) -> dict[str, str]:
     """A row of a table of differences as texts."""
-    digits = 0 if row.metric == "rank distance" else 3
-    interval = "not known" if np.isnan(row.low) else f"{row.low:+,.{digits}f} to {row.high:+,.{digits}f}"
+    digits, finer = (0, 1) if row.metric == "rank distance" else (3, 4)
+    interval = "not known" if np.isnan(row.low) else f"{row.low:+,.{finer}f} to {row.high:+,.{finer}f}"
     return {
         "metric": row.metric,
         "recipe": row.recipe,
         "seeds": str(row.seeds),
         "mean": f"{row.mean:,.{digits}f}",
         "baseline": f"{row.baseline_mean:,.{digits}f}",
-        "difference": f"{row.difference:+,.{digits}f}",
+        "difference": f"{row.difference:+,.{finer}f}",
         "interval": interval,
         "adjusted p": "not known" if np.isnan(row.adjusted_p) else f"{row.adjusted_p:.2g}",
         "sign-flip p": f"{row.sign_flip_p:.2g}",

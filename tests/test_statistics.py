@@ -73,7 +73,7 @@ def test_with_seeds_that_agree_it_is_the_t_test_over_questions():
 
 @pytest.mark.parametrize("what, seeds", [*product(SIMULATED["SOURCES"], (3, 6, 10))])
 def test_intervals_hold_the_truth_as_often_as_they_say(what, seeds):
-    """Within sampling error (three standard errors) of 95 %; up to 98 % with three seeds."""
+    """Within sampling error (three standard errors) of 95 %; of up to 98 % with three seeds."""
     random = np.random.default_rng([4, seeds])
     held = [0, 0]
     for _, effect in product(range(REPEATS), (0, 1)):
@@ -305,6 +305,8 @@ def test_real_differences_are_told_from_none(table):
         assert one(table, "cross", metric).verdict == "real: worse", metric
         assert one(table, "uniform", metric).verdict == "not shown", metric
     assert one(table, "hybrid-0.50", "rank distance").difference < 0 < one(table, "cross", "rank distance").difference
+    won = [one(table, recipe, "rank distance").questions_won for recipe in ("hybrid-0.50", "cross")]
+    assert won[0] > 0.9 and won[1] < 0.1
     assert list(table["recipe"][:3]) == ["hybrid-0.50", "cross", "uniform"]
     assert list(dict.fromkeys(table["metric"])) == list(statistics.METRICS)
 
@@ -504,7 +506,7 @@ def test_command_line(outputs, tmp_path):
     scope = answer.output.split("all languages**")[1]
     line = next(line for line in scope.splitlines() if line.startswith("| rank distance | cross"))
     (row,) = kept.query("recipe == 'cross' and scope == 'all languages'").itertuples()
-    assert f"| {row.mean:,.0f} | {row.baseline_mean:,.0f} | {row.difference:+,.0f} |" in line
+    assert f"| {row.mean:,.0f} | {row.baseline_mean:,.0f} | {row.difference:+,.1f} |" in line
 
 
 def test_command_line_tells_faults_in_a_sentence(outputs, tmp_path, monkeypatch):
