@@ -73,12 +73,14 @@ class Estimate:
     @property
     def interval(self) -> tuple[float, float]:
         """The interval that holds the true mean with probability 1 - LEVEL: all that have a p above LEVEL."""
-        if not self.error > 0:
-            return self.value + 0 * self.error, self.value + 0 * self.error
+        half = self._farthest() if self.error > 0 else self.error  # 0, or NaN where it is not known
+        return self.value - half, self.value + half
+
+    def _farthest(self) -> float:
+        """The distance from the value that errors exceed with probability LEVEL."""
         parts = (self.due_to_seeds, self.seeds), (self.due_to_questions, self.questions)
         most = 2 * sum(part * special.stdtrit(count - 1, 1 - LEVEL / 2) for part, count in parts)
-        half = optimize.brentq(lambda distance: self._beyond(distance) - LEVEL, 0, most)
-        return self.value - half, self.value + half
+        return optimize.brentq(lambda distance: self._beyond(distance) - LEVEL, 0, most)
 
     def p(self, true: float = 0.0) -> float:
         """How probable it is to find a mean as far, either way, from the `true` one."""
@@ -87,7 +89,7 @@ class Estimate:
     def _beyond(self, distance: float) -> float:
         """How probable it is that the sum of two independent errors, each distributed as t, is as large."""
         if not self.error > 0:
-            return float(distance == 0) + 0 * self.error
+            return float(distance == 0) if self.error == 0 else np.nan
         parts = (self.due_to_seeds, self.seeds - 1), (self.due_to_questions, self.questions - 1)
         (small, its_freedom), (large, freedom) = sorted(parts)
         at, weights = _t_distribution(its_freedom)
