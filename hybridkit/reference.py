@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from hybridkit.errors import KitError
+from hybridkit.ranked_lists import RankedLists, drawn
 from hybridkit.ranks import GoldRanks
-from hybridkit.streams import Stream
 
 FOLDER = Path(str(files("hybridkit"))) / "reference"
 #: Of how many questions one is kept.
@@ -79,10 +79,7 @@ def has_parallel_answers(gold: GoldRanks) -> bool:
 
 def select(gold: GoldRanks, every: int = EVERY) -> GoldRanks:
     """Keep one question in `every`, drawn at random, in all its languages, with its ranks in the whole pool."""
-    questions = np.unique(gold.questions)
-    # Not every n-th: in order of their ids, each exhibit's kinds of facts come in turn, and some would never be kept.
-    questions = questions[Stream("reference").permutation(len(questions))[: len(questions) // every]]
-    queries = np.isin(gold.questions, questions)
+    queries = np.isin(gold.questions, drawn(gold.questions, len(np.unique(gold.questions)) // every))
     golds = queries[gold.gold_query]
     place = np.cumsum(queries) - 1
     return replace(
