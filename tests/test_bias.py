@@ -1,8 +1,7 @@
 """Bias measures against hand examples, plain loops, and their chance levels by enumeration and in random order."""
 
-from itertools import combinations
-
 import warnings
+from itertools import combinations
 
 import numpy as np
 import pytest
