@@ -1,7 +1,7 @@
 """The bias explorer: for one question, where each language's answer ranks, who outranks it, and how the ratio moves it."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ def systems(run: "runs.Run", gold: GoldRanks, lists: RankedLists | None, own: bo
 
     `gold`, `lists` and `own` as `reference.of_run` and `reference.lists_of_run` gave them for `run`. Finished runs of
     one's own with the same seed and settings come before reference runs, which stand in only on the same benchmark.
+    Each is cut to the questions that all have, so that they can be compared.
     """
     found = {}
     for name in reference.mixtures():
@@ -42,9 +43,23 @@ def systems(run: "runs.Run", gold: GoldRanks, lists: RankedLists | None, own: bo
             parameters = Parameters(**manifest["parameters"])
             if parameters.seed == run.parameters.seed and _on_the_edge(parameters):
                 found[parameters.mono] = _opened(folder, gold.benchmark)
-        if _on_the_edge(run.parameters):
+        if _on_the_edge(run.parameters) or not found:
             found[run.parameters.mono] = System(gold, lists)
-    return {alpha: found[alpha] for alpha in sorted(found)}
+    ranked = _shared(one.gold for one in found.values())
+    listed = _shared(one.lists for one in found.values() if one.lists is not None)
+    return {alpha: _cut(found[alpha], ranked, listed & ranked) for alpha in sorted(found)}
+
+
+def _shared(results: Iterable[GoldRanks | RankedLists]) -> set[str]:
+    """The questions that all have."""
+    questions = [{*one.questions.tolist()} for one in results]
+    return set.intersection(*questions) if questions else set()
+
+
+def _cut(one: System, ranked: set[str], listed: set[str]) -> System:
+    """The system with these questions alone."""
+    lists = one.lists and one.lists.select(np.isin(one.lists.questions, list(listed)))
+    return System(reference.only(one.gold, ranked), lists)
 
 
 def _on_the_edge(parameters: Parameters) -> bool:
@@ -59,12 +74,10 @@ def _opened(folder, benchmark: str) -> System:
     return System(GoldRanks.open(folder / "ranks" / benchmark), lists)
 
 
-def shared_questions(found: Mapping[float, System]) -> list[str]:
-    """The questions that every system has, those with ranked lists everywhere alone if there are any; sorted."""
-    ranked = set.intersection(*({*one.gold.questions.tolist()} for one in found.values()))
-    listed = [{*one.lists.questions.tolist()} for one in found.values() if one.lists is not None]
-    both = ranked.intersection(*listed)
-    return sorted(both or ranked)
+def questions_of(found: Mapping[float, System]) -> list[str]:
+    """The questions to look at, sorted: those with ranked lists, where there are any."""
+    listed = {question for one in found.values() if one.lists is not None for question in one.lists.questions.tolist()}
+    return sorted(listed or next(iter(found.values())).gold.questions.tolist())
 
 
 def answers(gold: GoldRanks, question: str, asked: str) -> pd.Series:

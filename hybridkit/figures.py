@@ -374,8 +374,9 @@ def answers_over_ratio(ranks: pd.DataFrame, above: pd.DataFrame, alpha: float, t
     a column a language of the candidates, how many of these outrank the answer.
     """
     figure, (left, right) = _axes(10.5, 4, columns=2)
+    colours = [*PALETTE, "black"]
     for place, code in enumerate(ranks):
-        style = {"color": PALETTE[place % len(PALETTE)], "marker": "osD^vP*X<>h"[place % 11]}
+        style = {"color": colours[place % len(colours)], "marker": "osD^vP*X<>h"[place % 11]}
         left.plot(ranks.index, ranks[code], markersize=5, linestyle=("-", "--", ":")[place % 3], label=code, **style)
     left.axvline(alpha, color="black", linewidth=1)
     left.set(yscale="log", xticks=ranks.index, xlabel="alpha: share of mono batches", title="rank of the answer in ...")

@@ -6,6 +6,7 @@ the figures are over all questions.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -108,7 +109,12 @@ def has_parallel_answers(gold: GoldRanks) -> bool:
 
 def select(gold: GoldRanks, every: int = EVERY) -> GoldRanks:
     """Keep one question in `every`, drawn at random, in all its languages, with its ranks in the whole pool."""
-    queries = np.isin(gold.questions, drawn(gold.questions, len(np.unique(gold.questions)) // every))
+    return only(gold, drawn(gold.questions, len(np.unique(gold.questions)) // every))
+
+
+def only(gold: GoldRanks, questions: Collection[str]) -> GoldRanks:
+    """Keep some questions, in all their languages, with their ranks in the whole pool."""
+    queries = np.isin(gold.questions, list(questions))
     golds = queries[gold.gold_query]
     place = np.cumsum(queries) - 1
     return replace(

@@ -62,11 +62,11 @@ def test_systems_stand_in_the_order_of_the_ratio(found):
         "hybrid-0.75",
         "mono",
     ]
-    assert len(explorer.shared_questions(found)) == reference.LISTED
+    assert len(explorer.questions_of(found)) == reference.LISTED
 
 
 def test_answers_and_who_outranks_them_agree(found):
-    question = explorer.shared_questions(found)[3]
+    question = explorer.questions_of(found)[3]
     ranks = explorer.over_ratio(found, question, "de")
     assert ranks.shape == (5, 11) and list(ranks.index) == list(found)
     for alpha, one in found.items():
@@ -79,7 +79,7 @@ def test_answers_and_who_outranks_them_agree(found):
 
 
 def test_the_view_says_what_it_shows(found):
-    question = explorer.shared_questions(found)[0]
+    question = explorer.questions_of(found)[0]
     picture = explorer.view(found, question, "en", 1.0)
     worst = explorer.answers(found[1.0].gold, question, "en")
     assert f"{worst.idxmax()} {worst.max():,.0f}" in picture.alt and "at alpha 1" in picture.alt
@@ -186,6 +186,12 @@ def test_own_runs_come_first_where_there_are_any(tmp_path, monkeypatch):
     assert own and found[0.5].title == "mine" and found[0.5].lists.system == "mine"
     assert found[0].title == "finished" and found[0].lists is None
     assert found[1].title == "tiny-mlm mono seed 0", "the reference stands in for the rest"
+    fewer = sorted(set(gold.questions))[:7]
+    cut = explorer.systems(run, reference.only(read, fewer), None, own)
+    assert {tuple(sorted(set(one.gold.questions))) for one in cut.values()} == {tuple(fewer)}
+    assert set(explorer.questions_of(cut)) == set(fewer) & set(lists.questions) or not cut[1].lists.questions.size
+    both = explorer.answers(cut[1].gold, fewer[0], "en"), explorer.answers(gold, fewer[0], "en")
+    assert both[0].equals(both[1]), "ranks are still those in the whole pool"
     # Another benchmark: no reference run fits it.
     elsewhere = replace(read, fingerprint="other")
     assert list(explorer.systems(run, elsewhere, None, own)) == [0, 0.5]
