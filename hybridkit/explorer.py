@@ -35,9 +35,9 @@ def systems(run: "runs.Run", gold: GoldRanks, lists: RankedLists | None, own: bo
     """
     found = {}
     for name in reference.mixtures():
-        ranks = reference.gold_ranks(name)
-        if ranks.fingerprint == gold.fingerprint:
-            found[for_run("tiny", name).mono] = System(ranks, reference.ranked_lists(name))
+        ranks, parameters = reference.gold_ranks(name), for_run("tiny", name)
+        if ranks.fingerprint == gold.fingerprint and _on_the_edge(parameters):
+            found[parameters.mono] = System(ranks, reference.ranked_lists(name))
     if own:
         for folder, manifest in runs.finished_like(run):
             parameters = Parameters(**manifest["parameters"])

@@ -21,6 +21,8 @@ from hybridkit.ranks import GoldRanks
 FOLDER = Path(str(files("hybridkit"))) / "reference"
 #: Of how many questions one is kept.
 EVERY = 4
+#: The mixtures whose gold ranks and lists are kept: more would make the package large.
+RANKED = ("mono", "hybrid-0.75", "hybrid-0.50", "hybrid-0.25", "cross")
 #: Of how many questions ranked lists are kept.
 LISTED = 36
 #: The trainings that are kept, by the parameters in which they differ from the tiny profile.

@@ -32,7 +32,8 @@ def main(seeds=range(3)) -> None:
         if (run.folder / "ranks" / "museum" / "about.json").exists():
             rows += comparison.rows_of(run.parameters, run.metrics(), variant)
             made[f"{run.title}, {variant}"] = run.key
-            base += [run] if (encoder, variant, seed) == ("tiny-mlm", "tiny profile", 0) else []
+            shown = (encoder, variant, seed) == ("tiny-mlm", "tiny profile", 0) and mixture in reference.RANKED
+            base += [run] if shown else []
     rows += comparison.baseline_rows(base[0], "lexical")
     shutil.rmtree(reference.FOLDER, ignore_errors=True)
     reference.FOLDER.mkdir()
