@@ -10,6 +10,7 @@ from hybridkit import shards as over_shards
 from hybridkit.corpora.benchmark import Benchmark
 from hybridkit.encoders import load
 from hybridkit.errors import KitError
+from hybridkit.ranked_lists import RankedLists, ranked_lists
 from hybridkit.ranks import GoldRanks, Layout, gold_ranks, load_embeddings
 from hybridkit.sweep import cluster_executor
 
@@ -66,6 +67,15 @@ def can_be_centred(benchmark: Benchmark) -> bool:
     return len(benchmark.candidate_ids) <= IN_MEMORY
 
 
+def check_can_be_centred(benchmark: Benchmark) -> None:
+    """Raise KitError where it cannot."""
+    if not can_be_centred(benchmark):
+        raise KitError(
+            f"{benchmark.name} has {len(benchmark.candidate_ids):,} candidates, and centring is offered up to {IN_MEMORY:,}: "
+            "leave it out, or centre ready embeddings beforehand with hybridkit.centring.of_benchmark and give those."
+        )
+
+
 def evaluate_both(
     benchmark: Benchmark,
     model: str | None = None,
@@ -77,11 +87,7 @@ def evaluate_both(
 
     Texts are encoded once, and counted twice. Raises KitError for a benchmark that is evaluated over shards.
     """
-    if not can_be_centred(benchmark):
-        raise KitError(
-            f"{benchmark.name} has {len(benchmark.candidate_ids):,} candidates, and centring is offered up to {IN_MEMORY:,}: "
-            "leave it out, or centre ready embeddings beforehand with hybridkit.centring.of_benchmark and give those."
-        )
+    check_can_be_centred(benchmark)
     if model:
         layout = Layout(benchmark, encoding.same_text(benchmark))
         vectors = embed(load(model), benchmark, batch_size, layout)
@@ -89,9 +95,27 @@ def evaluate_both(
         layout = Layout(benchmark)
         vectors = tuple(side[:] for side in load_embeddings(embeddings, benchmark))
     system = system or (str(model) if model else Path(embeddings).name)
+    return _ranks_of_both(vectors, benchmark, system, layout)
+
+
+def _ranks_of_both(vectors, benchmark: Benchmark, system: str, layout: Layout) -> tuple[GoldRanks, GoldRanks]:
     plain = gold_ranks(*vectors, benchmark, system=system, layout=layout)
     vectors = centring.of_benchmark(*vectors, benchmark)
     return plain, gold_ranks(*vectors, benchmark, system=f"{system}, centred", layout=layout)
+
+
+def evaluate_run(model: str, benchmark: Benchmark, system: str) -> tuple[tuple[GoldRanks, ...], RankedLists | None]:
+    """All that a run keeps of a benchmark, from one encoding: gold ranks, and ranked lists of some questions.
+
+    The gold ranks as they are and, where that can be, centred. No lists (None) of a benchmark that is evaluated over
+    shards, or that ranks each query in its own language alone.
+    """
+    if not can_be_centred(benchmark):
+        return (evaluate_model(model, benchmark, system),), None
+    layout = Layout(benchmark, encoding.same_text(benchmark))
+    vectors = embed(load(model), benchmark, layout=layout)
+    lists = None if benchmark.own_language_only else ranked_lists(*vectors, benchmark, system)
+    return _ranks_of_both(vectors, benchmark, system, layout), lists
 
 
 def embed(

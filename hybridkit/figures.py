@@ -365,3 +365,36 @@ def drawn_means(draws: dict[str, np.ndarray], value: float, title: str) -> Pictu
     axis.set(title=title, xlabel="value in a draw", ylabel="draws")
     axis.legend(frameon=False, fontsize=8)
     return picture(figure, f"{title}: histograms around {value:.3f}. " + "; ".join(told) + ".")
+
+
+def answers_over_ratio(ranks: pd.DataFrame, above: pd.DataFrame, alpha: float, title: str) -> Picture:
+    """For one question: where each language's answer ranks at each ratio, and at the ratio `alpha` who outranks it.
+
+    `ranks`: index alpha, a column a language, ranks in the pool of all languages; `above`: a row an answer's language,
+    a column a language of the candidates, how many of these outrank the answer.
+    """
+    figure, (left, right) = _axes(10.5, 4, columns=2)
+    colours = [*PALETTE, "black"]
+    for place, code in enumerate(ranks):
+        style = {"color": colours[place % len(colours)], "marker": "osD^vP*X<>h"[place % 11]}
+        left.plot(ranks.index, ranks[code], markersize=5, linestyle=("-", "--", ":")[place % 3], label=code, **style)
+    left.axvline(alpha, color="black", linewidth=1)
+    left.set(yscale="log", xticks=ranks.index, xlabel="alpha: share of mono batches", title="rank of the answer in ...")
+    left.set_ylabel("rank in the pool of all languages")
+    left.invert_yaxis()
+    left.legend(frameon=False, fontsize=8, bbox_to_anchor=(1, 1), loc="upper left")
+    sns.heatmap(
+        above + 1, ax=right, cmap="cividis", norm=LogNorm(1, max(2, above.to_numpy().max() + 1)), cbar=False,
+        annot=above.map(_short), fmt="", annot_kws={"size": 6.5},
+    )  # fmt: skip
+    right.tick_params(rotation=0, labelsize=8)
+    right.set(title=f"candidates above it at alpha {alpha:g}", xlabel="language of the candidates", ylabel="answer in")
+    figure.suptitle(title)
+    here = ranks.loc[alpha].sort_values()
+    last, most = here.index[-1], above.loc[here.index[-1]]
+    told = ", ".join(f"{code} {rank:,.0f}" for code, rank in here.items())
+    return picture(
+        figure,
+        f"{title}. Left, lines over alpha; at alpha {alpha:g} the answers rank: {told}. Right, a heat map; the answer in "
+        f"{last} has {most.sum():,.0f} candidates above it, most of them in {most.idxmax()} ({most.max():,.0f}).",
+    )

@@ -106,8 +106,8 @@ class GoldRanks:
         }
         with written_whole(folder) as stage:
             stage.mkdir()
-            _write_table(queries, stage / "queries.parquet")
-            _write_table(golds, stage / "golds.parquet")
+            write_table(queries, stage / "queries.parquet")
+            write_table(golds, stage / "golds.parquet")
             (stage / "about.json").write_text(json.dumps(about, ensure_ascii=False, indent=1) + "\n", "utf-8")
         return folder
 
@@ -117,20 +117,20 @@ class GoldRanks:
         folder = Path(folder)
         try:
             about = json.loads((folder / "about.json").read_text("utf-8"))
-            queries = _read_table(folder / "queries.parquet")
-            golds = _read_table(folder / "golds.parquet")
+            queries = read_table(folder / "queries.parquet")
+            golds = read_table(folder / "golds.parquet")
             pools = tuple(about["pools"])
             return cls(
                 benchmark=about["benchmark"],
                 system=about["system"],
                 pools=pools,
                 pool_sizes=np.array([about["pools"][language] for language in pools], np.int64),
-                query_ids=_strings(queries["id"]),
-                query_languages=_strings(queries["language"]),
-                questions=_strings(queries["question"]),
+                query_ids=strings(queries["id"]),
+                query_languages=strings(queries["language"]),
+                questions=strings(queries["question"]),
                 gold_query=golds["query"].to_numpy().astype(np.int64),
-                gold_language=_strings(golds["language"]),
-                gold_candidate=_strings(golds["candidate"]),
+                gold_language=strings(golds["language"]),
+                gold_candidate=strings(golds["candidate"]),
                 above=_counts(golds, "above", pools),
                 tied=_counts(golds, "tied", pools),
                 fingerprint=about["fingerprint"],
@@ -147,7 +147,7 @@ def check_replaceable(folder: Path) -> None:
         raise KitError(f"{folder} holds something else than gold ranks, which would be lost: name a new folder.")
 
 
-def _write_table(columns: dict[str, np.ndarray], path: Path) -> None:
+def write_table(columns: dict[str, np.ndarray], path: Path) -> None:
     """Write columns as Parquet, whole numbers in the smallest type that holds them."""
     table = pa.table({name: pa.array(_narrow(values)) for name, values in columns.items()})
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
@@ -160,11 +160,13 @@ def _narrow(values: np.ndarray) -> np.ndarray:
     return values.astype(np.min_scalar_type(most if least == 0 else min(least, -most - 1)))
 
 
-def _read_table(path: Path) -> pa.Table:
+def read_table(path: Path) -> pa.Table:
+    """Read what `write_table` wrote; an error of OSError for a file that was cut short or altered."""
     return pq.read_table(path, page_checksum_verification=True)
 
 
-def _strings(column: pa.ChunkedArray) -> np.ndarray:
+def strings(column: pa.ChunkedArray) -> np.ndarray:
+    """A column of strings as an array of NumPy's strings."""
     encoded = column.combine_chunks().dictionary_encode()  # the same few strings many times
     return np.array(encoded.dictionary.to_pylist(), dtype=np.str_)[encoded.indices.to_numpy()]
 

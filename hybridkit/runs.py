@@ -240,19 +240,45 @@ class Run:
                 return GoldRanks.open(folder)
             except KitError:
                 shutil.rmtree(folder)  # damaged: evaluated anew below
+        ranks, _ = self._evaluated(benchmark, centred)
+        return ranks[centred]
+
+    def ranked_lists(self, benchmark: str):
+        """The best candidates for some questions (`ranked_lists.RankedLists`): read, or computed and kept.
+
+        The first `gold_ranks` of a benchmark keeps them from the same encoding. KitError for a benchmark that has none.
+        """
+        from hybridkit.ranked_lists import RankedLists
+
+        folder = self.folder / "lists" / benchmark
+        if (folder / "about.json").exists():
+            try:
+                return RankedLists.open(folder)
+            except KitError:
+                shutil.rmtree(folder)  # damaged: made anew below
+        _, lists = self._evaluated(benchmark)
+        if lists is None:
+            told = "it is too large, or ranks each query in its own language alone; its gold ranks are there"
+            raise KitError(f"No ranked lists are made of {benchmark}: {told}.")
+        return lists
+
+    def _evaluated(self, benchmark: str, centred: bool = False):
+        """Gold ranks (as they are, and centred where that can be) and ranked lists (or None) of the run's model, kept."""
         if not (self.folder / "model").exists():
             raise KitError(f"{self.title} has no trained model yet; run notebook 03_training or `hybridkit train`.")
         from hybridkit import evaluation
 
-        model, data = str(self.folder / "model"), self.benchmarks[benchmark]
-        if centred or evaluation.can_be_centred(data):
-            both = evaluation.evaluate_both(data, model, system=self.title)
-        else:
-            both = (evaluation.evaluate_model(model, data, system=self.title),)
-        for place, ranks in zip(RANKS, both, strict=False):
-            if not (self.folder / place / benchmark / "about.json").exists():  # figures that were told stay as they are
-                ranks.save(self.folder / place / benchmark)
-        return both[centred]
+        data = self.benchmarks[benchmark]
+        if centred:
+            evaluation.check_can_be_centred(data)
+        ranks, lists = evaluation.evaluate_run(str(self.folder / "model"), data, self.title)
+        kept = {self.folder / place / benchmark: found for place, found in zip(RANKS, ranks, strict=False)}
+        if lists is not None:
+            kept[self.folder / "lists" / benchmark] = lists
+        for folder, found in kept.items():
+            if not (folder / "about.json").exists():  # figures that were told stay as they are
+                found.save(folder)
+        return ranks, lists
 
     def has_centred(self, benchmark: str) -> bool:
         """Whether `gold_ranks` of a benchmark can be had centred: they are there, or the model is and it is not too large."""

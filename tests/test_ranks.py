@@ -246,7 +246,7 @@ def test_a_failed_save_leaves_what_was_there(small, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(KitError, match="No space left"):
-        patch.setattr(ranks, "_write_table", write)
+        patch.setattr(ranks, "write_table", write)
         small.save(folder)
     assert same(GoldRanks.open(folder), small)
     assert [path.name for path in tmp_path.iterdir()] == ["ranks"]
