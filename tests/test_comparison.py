@@ -244,5 +244,5 @@ def test_picture_is_saved_with_its_text(tmp_path):
 
 
 def test_compare_table_is_markdown():
-    lines = comparison._lines(pd.DataFrame({"a": [1.5, None], "b": ["x", "y"]}))
+    lines = comparison.markdown_lines(pd.DataFrame({"a": [1.5, None], "b": ["x", "y"]}))
     assert lines[:3] == ["| a | b |", "| --- | --- |", "| 1.5 | x |"]
