@@ -159,11 +159,12 @@ def test_lists_that_cannot_be_made_are_one_sentence(own_run, monkeypatch):
     from hybridkit import evaluation
 
     benchmark = own_run.benchmarks["museum"]
-    monkeypatch.setattr(evaluation, "evaluate_model", lambda *_: "gold ranks")
     own_run.benchmarks["museum"] = replace(benchmark, own_language_only=True)
-    assert evaluation.evaluate_with_lists("x", own_run.benchmarks["museum"]) == ("gold ranks", None)
     with pytest.raises(KitError, match="No ranked lists are made of museum"):
         own_run.ranked_lists("museum")
+    monkeypatch.setattr(evaluation, "evaluate_model", lambda *_: "gold ranks")
+    monkeypatch.setattr(evaluation, "IN_MEMORY", 10)
+    assert evaluation.evaluate_run("x", benchmark, "") == (("gold ranks",), None)
     (own_run.folder / "model").rename(own_run.folder / "elsewhere")
     with pytest.raises(KitError, match="no trained model"):
         own_run.ranked_lists("museum")
