@@ -7,7 +7,7 @@ languages, since its translations stand or fall together.
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -39,6 +39,15 @@ _DIFFERENCES += ["sign_flip_p", "effect_size", "questions_won", "adjusted_p", "v
 
 
 @dataclass(frozen=True, eq=False)
+class Answers:
+    """One figure of one replicate by question, of those that count: `values`, whose mean is the figure, and what each
+    `adds` to it (questions,)."""
+
+    values: np.ndarray
+    adds: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Replicate:
     """One replicate of a recipe: the gold ranks on a benchmark of the model trained with one seed.
 
@@ -52,6 +61,25 @@ class Replicate:
     scopes: Mapping[str, Sequence[str]]
     encoder: str = ""
     settings: str = ""
+
+    @property
+    def benchmark(self) -> str:
+        return self.gold.benchmark
+
+    @property
+    def asked(self) -> tuple[str, Sequence[str]]:
+        """What was asked: the fingerprint of the benchmark and its questions, sorted."""
+        return self.gold.fingerprint, np.unique(self.gold.questions)
+
+    def answers(self, names: Sequence[str]) -> Iterator[tuple[str, str, "Answers"]]:
+        """Scope, metric and answers, for each of the metrics `names` in each scope where any question counts."""
+        wanted = {_setting_and_metric(name): name for name in names}
+        for scope, languages in self.scopes.items():
+            measured = figures(self.gold, languages, wanted)
+            for key, name in wanted.items():
+                values = measured[key].by_question()
+                if (counting := ~np.isnan(values)).any():
+                    yield scope, name, Answers(values[counting], measured[key].contributions()[counting])
 
 
 @dataclass(frozen=True)
@@ -278,39 +306,23 @@ class _Place(NamedTuple):
     metric: str
 
 
-@dataclass(frozen=True, eq=False)
-class _Answers:
-    """One figure of one replicate by question, of those that count: `values`, whose mean is the figure, and what each
-    `adds` to it (questions,)."""
-
-    values: np.ndarray
-    adds: np.ndarray
-
-
-_Found = dict[_Place, dict[str, dict[int, _Answers]]]
+_Found = dict[_Place, dict[str, dict[int, Answers]]]
 
 
 def _collected(replicates: Iterable[Replicate], names: Sequence[str]) -> _Found:
     """The answers of all replicates by place, recipe and seed; each one's gold ranks are let go when they are read."""
-    wanted = {_setting_and_metric(name): name for name in names}
+    for name in names:
+        _setting_and_metric(name)
     asked: dict[tuple, tuple] = {}
     found: _Found = {}
     for one in replicates:
         _check_questions(one, asked)
-        for scope, languages in one.scopes.items():
-            measured = figures(one.gold, languages, wanted)
-            for key, name in wanted.items():
-                values = measured[key].by_question()
-                counting = ~np.isnan(values)
-                if not counting.any():
-                    continue
-                place = _Place(one.encoder, one.settings, one.gold.benchmark, scope, name)
-                by_seed = found.setdefault(place, {}).setdefault(one.recipe, {})
-                if one.seed in by_seed:
-                    raise KitError(
-                        f"Seed {one.seed} of {one.recipe} is given twice for {one.gold.benchmark}; keep one."
-                    )
-                by_seed[one.seed] = _Answers(values[counting], measured[key].contributions()[counting])
+        for scope, name, answers in one.answers(names):
+            place = _Place(one.encoder, one.settings, one.benchmark, scope, name)
+            by_seed = found.setdefault(place, {}).setdefault(one.recipe, {})
+            if one.seed in by_seed:
+                raise KitError(f"Seed {one.seed} of {one.recipe} is given twice for {one.benchmark}; keep one.")
+            by_seed[one.seed] = answers
     in_order = sorted(found.items(), key=lambda item: item[0][:3])  # scopes and metrics stay as they came
     return {place: {name: recipes[name] for name in sorted(recipes, key=mixture_order)} for place, recipes in in_order}
 
@@ -330,11 +342,11 @@ def _setting_and_metric(name: str) -> tuple[str, str]:
 
 def _check_questions(one: Replicate, asked: dict[tuple, tuple]) -> None:
     """KitError unless all replicates that are compared answered the same questions of the same benchmark."""
-    key, mine = (one.encoder, one.settings, one.gold.benchmark), (one.gold.fingerprint, np.unique(one.gold.questions))
+    key, mine = (one.encoder, one.settings, one.benchmark), one.asked
     theirs = asked.setdefault(key, mine)
     if mine[0] != theirs[0] or not np.array_equal(mine[1], theirs[1]):
         raise KitError(
-            f"{one.recipe} with seed {one.seed} answered other questions of {one.gold.benchmark} than the replicates "
+            f"{one.recipe} with seed {one.seed} answered other questions of {one.benchmark} than the replicates "
             "before it; compare those that were evaluated on the same content."
         )
 
@@ -374,7 +386,7 @@ def _missing(where: str, lack: Iterable[int], it_lacks: Iterable[int], common: i
     return f"{where}: {' and '.join(parts)}, so {names} and {baseline} are compared on {compared}."
 
 
-def _difference(place: _Place, baseline: str, recipes: dict[str, dict[int, _Answers]], other: str) -> tuple:
+def _difference(place: _Place, baseline: str, recipes: dict[str, dict[int, Answers]], other: str) -> tuple:
     """A row of `compare_with`, but for the columns that depend on the other rows."""
     seeds = sorted(set(recipes[other]) & set(recipes[baseline]))
     mine, theirs = ([recipes[name][seed] for seed in seeds] for name in (other, baseline))

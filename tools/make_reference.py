@@ -35,8 +35,10 @@ def main(seeds=range(3)) -> None:
             shown = (encoder, variant, seed) == ("tiny-mlm", "tiny profile", 0) and mixture in reference.RANKED
             base += [run] if shown else []
     rows += comparison.baseline_rows(base[0], "lexical")
-    shutil.rmtree(reference.FOLDER, ignore_errors=True)
-    reference.FOLDER.mkdir()
+    for path in reference.FOLDER.glob("*"):
+        if path.name != "study":  # of tools/make_study.py
+            remove(path)
+    reference.FOLDER.mkdir(exist_ok=True)
     table = pd.DataFrame(rows)
     table["value"] = table["value"].round(6)
     table.to_csv(reference.FOLDER / "figures.csv", index=False)
