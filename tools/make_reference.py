@@ -11,7 +11,6 @@ are trained and evaluated (`hybridkit train`).
 """
 
 import json
-import shutil
 from itertools import product
 
 import numpy as np
@@ -19,6 +18,7 @@ import pandas as pd
 
 from hybridkit import comparison, reference, runs
 from hybridkit.encoders import TINY
+from hybridkit.files import remove
 from hybridkit.params import for_run, mixture_names
 from hybridkit.ranked_lists import drawn
 from hybridkit.runs import Run
