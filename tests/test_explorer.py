@@ -78,6 +78,14 @@ def test_answers_and_who_outranks_them_agree(found):
         assert len(top) == 20 and top["candidate"].is_unique
 
 
+def test_ties_count_half_as_in_the_ranks():
+    gold = reference.gold_ranks("BM25")
+    question = gold.questions[gold.gold_query[gold.tied.any(axis=1)]][0]
+    ranks = explorer.answers(gold, question, "de")
+    assert (ranks % 1 == 0.5).any()
+    assert (1 + explorer.outranked_by(gold, question, "de").sum(axis=1)).to_dict() == ranks.to_dict()
+
+
 def test_the_view_says_what_it_shows(found):
     question = explorer.questions_of(found)[0]
     picture = explorer.view(found, question, "en", 1.0)
