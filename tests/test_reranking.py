@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from hybridkit import cli, cross_encoders, encoders, reranking
+from hybridkit.codeswitch import Switching
 from hybridkit.corpora import museum, parallel, xquad_r
 from hybridkit.corpora.benchmark import make_benchmark
 from hybridkit.corpora.pairs import make_pairs
@@ -422,11 +423,20 @@ def test_pairs_of_a_batch(words):
         assert passages == [f"{word(code, number)} is here" for number in numbers]
         assert len(set(passages)) == 5
     some = cross_encoders.render(plan, [23, 16])
-    assert (
-        some["passage"] == columns["passage"][:5] + columns["passage"][35:]
-        or some["passage"][:5] == columns["passage"][35:]
-    )
+    assert some["passage"] == columns["passage"][35:] + columns["passage"][:5]
     assert len(cross_encoders.render(BatchPlan.from_parameters(parameters("tiny-mlm", batch_size=4, explicit_negatives=2), [words]), [0])["label"]) == 5  # fmt: skip
+
+
+def test_words_of_the_pairs_are_switched(words, tmp_path):
+    (tmp_path / "de-en.txt").write_text("find SEEK\nhere THERE\n", encoding="utf-8")
+    switched = {"switch_probability": 1.0, "switch_query_to": ["en"], "switch_passage_to": ["en"]}
+    asked = parameters("tiny-mlm", languages=["de"], switch_lexicons=str(tmp_path), **switched)
+    plan = BatchPlan.from_parameters(asked, [words])
+    plain = cross_encoders.render(plan, list(range(8)))
+    columns = cross_encoders.render(plan, list(range(8)), Switching.from_parameters(asked))
+    assert columns["query"] == [text.replace("find", "SEEK") for text in plain["query"]]
+    assert columns["passage"] == [text.replace("here", "THERE") for text in plain["passage"]]
+    assert columns["label"] == plain["label"]
 
 
 def test_batch_too_small_for_its_negatives(words):
