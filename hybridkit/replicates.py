@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from hybridkit import comparison, params, paths, runs
-from hybridkit.errors import KitError, KitWarning
+from hybridkit.errors import KitError, KitWarning, in_a_line
 from hybridkit.params import Parameters
 from hybridkit.ranks import GoldRanks
 from hybridkit.statistics import Replicate
@@ -39,13 +39,16 @@ def of_folders(found: Iterable[tuple[Path, dict]]) -> Iterator[Replicate]:
     """The replicates of run folders with their manifests, one for each benchmark; gold ranks are read one by one.
 
     The recipe is the mixture's name, followed by the weights and more where runs of one name are filled otherwise. A
-    run of another version of the kit, or with damaged gold ranks, is left out with a KitWarning.
+    run of another version of the kit, or with damaged gold ranks, is left out with a KitWarning. KitError, which names
+    the folders, where two runs of one recipe and seed have the same settings, data and benchmarks: such as one that was
+    trained before the encoder was made anew, and one after.
     """
     known = [one for one in map(_known, found) if one]
     if not known:
         return
     rows = [one.model_dump(include=set(_RECIPE)) | {"beyond": one.beyond_weights()} for _, one, _ in known]
     names = comparison.told_apart(pd.DataFrame(rows, columns=[*_RECIPE, "beyond"]))["mixture"]
+    places: dict[tuple, Path] = {}
     for (folder, parameters, manifest), name in zip(known, names, strict=True):
         for benchmark in manifest["benchmarks"]:
             try:
@@ -55,7 +58,14 @@ def of_folders(found: Iterable[tuple[Path, dict]]) -> Iterator[Replicate]:
                 continue
             scopes = comparison.scopes(gold, parameters.languages)
             settings = comparison.settings_key(parameters, manifest)
-            yield Replicate(name, parameters.seed, gold, scopes, runs.encoder_label(parameters.encoder), settings)
+            encoder = runs.encoder_label(parameters.encoder)
+            other = places.setdefault((encoder, settings, benchmark, name, parameters.seed), folder)
+            if other != folder:
+                raise KitError(
+                    f"{other} and {folder} are both {encoder} {name} seed {parameters.seed} on {benchmark}, with the same "
+                    "settings; move the one that is out of date elsewhere."
+                )
+            yield Replicate(name, parameters.seed, gold, scopes, encoder, settings)
 
 
 def _known(found: tuple[Path, dict]) -> tuple[Path, Parameters, dict] | None:
@@ -71,15 +81,22 @@ def _known(found: tuple[Path, dict]) -> tuple[Path, Parameters, dict] | None:
 
 
 def _staged(folder: Path, parameters: Parameters | None) -> dict | None:
-    """What a manifest would say of a run in its staging folder; None unless it is evaluated on all its benchmarks."""
+    """What a manifest would say of a run in its staging folder; None unless it is evaluated on all its benchmarks.
+
+    With a KitWarning where it is evaluated, and what it left cannot be read.
+    """
+    if not (ranks := sorted(folder.glob("ranks/*/about.json"))):
+        return None
     try:
         parameters = parameters or params.load([folder / "params.yaml"])
         plan = (folder / "plan.yaml").read_text(encoding="utf-8").splitlines()
         data = next(line.removeprefix("data: ") for line in plan if line.startswith("data: "))
-        about = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("ranks/*/about.json")]
+        about = [json.loads(path.read_text(encoding="utf-8")) for path in ranks]
         if len(about) < len(parameters.benchmarks):
             return None
         benchmarks = {one["benchmark"]: one["fingerprint"] for one in about}
         return {"parameters": parameters.model_dump(), "training_data": json.loads(data), "benchmarks": benchmarks}
-    except (KitError, OSError, StopIteration, ValueError, KeyError, TypeError):
+    except (KitError, OSError, StopIteration, ValueError, KeyError, TypeError) as fault:
+        told = f"{folder} was made by another version of the kit, or is damaged ({in_a_line(fault)}); it is left out."
+        warnings.warn(told, KitWarning, stacklevel=3)
         return None
