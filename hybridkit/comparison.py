@@ -54,9 +54,9 @@ def figures_of(finished: Iterable[tuple[Path, dict]], centred: bool = False) -> 
 
     Columns: encoder, settings, mixture, mono, cross, multi, seed, beyond, embeddings, benchmark, scope, metric, value.
     With `centred` the figures of centred embeddings follow, of the runs that have them: `embeddings` tells which a row
-    is of, "as trained" or "centred". `settings` is equal for runs that differ in how their batches are filled and in seed alone, so that only those are ever
-    averaged; `beyond` is what fills them besides the weights. BM25 stands as an encoder of that name, with NaN for
-    the weights.
+    is of, "as trained" or "centred". `settings` is equal for runs that differ in how their batches are filled and in
+    seed alone, so that only those are ever averaged; `beyond` is what fills them besides the weights. BM25 stands as an
+    encoder of that name, with NaN for the weights. What of a run cannot be read is left out with a KitWarning.
     """
     rows: list[dict] = []
     lexical: dict[str, list[dict]] = {}
@@ -68,18 +68,25 @@ def figures_of(finished: Iterable[tuple[Path, dict]], centred: bool = False) -> 
             told = f"{folder} was made by another version of the kit, or its manifest is damaged; it is left out."
             warnings.warn(told, KitWarning, stacklevel=2)
             continue
-        try:
-            rows += list(rows_of(parameters, _measured(folder, manifest, parameters), settings))
-            if centred:
-                found = _measured(folder, manifest, parameters, centred=True)
-                rows += list(rows_of(parameters, found, settings, EMBEDDINGS[True]))
-        except KitError as fault:
-            warnings.warn(f"{folder} is left out: {fault}", KitWarning, stacklevel=2)
-            continue
-        if settings not in lexical:
+        found = _rows_of_folder(folder, manifest, parameters, settings, centred)
+        rows += found
+        if found and settings not in lexical:
             lexical[settings] = baseline_rows(runs.Run(parameters), settings)
     rows += [row for found in lexical.values() for row in found]
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _rows_of_folder(
+    folder: Path, manifest: dict, parameters: Parameters, settings: str, centred: bool
+) -> list[dict]:
+    """The rows of one finished run: as trained, and with `centred` centred as well, as far as they can be read."""
+    rows: list[dict] = []
+    for kind in (False, True) if centred else (False,):
+        try:
+            rows += rows_of(parameters, _measured(folder, manifest, parameters, kind), settings, EMBEDDINGS[kind])
+        except KitError as fault:
+            warnings.warn(f"{folder} is left out ({EMBEDDINGS[kind]}): {fault}", KitWarning, stacklevel=3)
+    return rows
 
 
 def _measured(folder: Path, manifest: dict, parameters: Parameters, centred: bool = False) -> dict:
@@ -228,8 +235,9 @@ def differences_to_markdown(table: pd.DataFrame) -> str:
     for place, rows in table.groupby(["encoder", "settings", "benchmark", "scope"], sort=False):
         parts += [f"**{', '.join(filter(None, place))}**: against {rows['baseline'].iloc[0]}", ""]
         parts += [*markdown_lines(pd.DataFrame([_difference(row) for row in rows.itertuples()])), ""]
-    fewest = int(table["seeds"].min())
-    parts.append(f"Intervals of 95 % over new seeds and questions; p adjusted for all {len(table)} comparisons.")
+    fewest, tested = int(table["seeds"].min()), int(table["adjusted_p"].notna().sum())
+    if tested:
+        parts.append(f"Intervals of 95 % over new seeds and questions; p adjusted for all {tested} tests of these tables.")
     if fewest < MINIMUM_SEEDS:
         least = f"With {fewest} the sign-flip test cannot go below p = {min(2 / 2**fewest, 1):.3g}."
         parts.append(f"No difference is called real with fewer than {MINIMUM_SEEDS} seeds. {least}")

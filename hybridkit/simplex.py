@@ -69,8 +69,8 @@ def named(mono: float, cross: float, multi: float) -> Mixture:
 @cache
 def _with_file(folder: str) -> tuple[Mixture, ...]:
     """The mixtures of the files in `folder` (that of `paths.params`) that are three weights and no more."""
-    read = [params.load([params.mixture_file(name)]) for name in params.mixture_names()]
-    return tuple(Mixture(p.mixture, p.mono, p.cross, p.multi) for p in read if not p.beyond_weights())
+    read = {name: params.load([params.mixture_file(name)]) for name in params.mixture_names()}
+    return tuple(Mixture(name, p.mono, p.cross, p.multi) for name, p in read.items() if not p.beyond_weights())
 
 
 def grid(divisions: int = 4) -> list[Mixture]:

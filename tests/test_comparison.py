@@ -198,6 +198,17 @@ def test_one_damaged_run_does_not_stop_the_others(outputs):
     )
 
 
+def test_damaged_centred_figures_take_no_others_with_them(outputs):
+    ranks = outputs / "tiny" / "tiny-mlm" / "mono" / "seed-0" / runs.RANKS[True] / "museum"
+    ranks.mkdir(parents=True)
+    (ranks / "about.json").write_text("{")
+    before = comparison.collect("tiny")
+    with pytest.warns(KitWarning, match=r"seed-0 is left out \(centred\)") as told:
+        found = comparison.collect("tiny", centred=True)
+    pd.testing.assert_frame_equal(found, before)
+    assert len(told) == 1
+
+
 def test_damaged_figures_are_computed_again_from_the_ranks(outputs, gold):
     folder = outputs / "tiny" / "tiny-mlm" / "mono" / "seed-0"
     before = comparison.collect("tiny")
