@@ -129,8 +129,9 @@ def sweep(profile, encoder, overrides, mixtures, seeds, grid, budget, no_noteboo
     def run(name, seed):
         return Run(_parameters(profile, name, seed, encoder, overrides))
 
-    names, later = _mixtures(mixtures, run, _seeds(seeds), grid, budget)
-    runs = [run(name, seed) for seed in _seeds(seeds) for name in names]
+    numbers = _seeds(seeds)
+    names, later = _mixtures(mixtures, run, numbers, grid, budget)
+    runs = [run(name, seed) for seed in numbers for name in names]
     available = processors()
     if not jobs:
         from hybridkit.launch import gpus
@@ -151,28 +152,29 @@ def sweep(profile, encoder, overrides, mixtures, seeds, grid, budget, no_noteboo
         click.echo(f"{len(failed)} of {len(outcomes)} tasks failed; run the same command again to go on.", err=True)
         sys.exit(1)
     if budget and (unused := budget - len(display.by_name)):
-        click.echo(f"{unused} runs of the budget were not needed: there is nothing left to refine.")
+        click.echo(f"{unused} of the {budget} runs of the budget were not needed: nothing is left to refine that fits.")
 
 
 def _mixtures(mixtures, run, seeds, grid, budget):
     """Names of the mixtures of a sweep; and the runs that come after them, round by round."""
     from hybridkit import params, simplex, sweep
 
-    names = mixtures.split(",") if mixtures else list(sweep.MIXTURES)
+    named = [name.strip() for name in mixtures.split(",")] if mixtures else sweep.MIXTURES
+    names = list(dict.fromkeys(named))
     if "simplex" not in names:
         if grid is not None or budget is not None:
             raise KitError("--grid and --budget belong to the simplex; add --mixtures simplex, or leave them out.")
-        return params.mixture_names() if mixtures == "all" else names, ()
+        return params.mixture_names() if names == ["all"] else names, ()
     if names[0] != "simplex":
         raise KitError(f"--mixtures is {mixtures}; write simplex first, and names that are to come on top after it.")
-    points = simplex.grid(4 if grid is None else grid)
-    added = [name for name in dict.fromkeys(names[1:]) if name not in {point.name for point in points}]
-    names = [*(point.name for point in points), *added]
+    divisions = 4 if grid is None else grid
+    points = simplex.grid(divisions)
+    names = list(dict.fromkeys([*(point.name for point in points), *names[1:]]))
     if budget is None:
         return names, ()
     simplex.check_budget(budget, len(names), len(seeds))
     left = budget - len(names) * len(seeds)
-    return names, simplex.refinement(run, points, seeds, left, grid or 4)
+    return names, simplex.refinement(run, points, seeds, left, divisions)
 
 
 def _seeds(text: str) -> list[int]:
@@ -205,6 +207,7 @@ def compare(profile, baseline, metrics, csv_file) -> None:
     """
     if metrics and not baseline:
         raise click.UsageError("--metric goes with --baseline.")
+    _check_places(csv_file)
     table = _differences(profile, baseline, metrics) if baseline else _compare_table(profile)
     if csv_file:
         _write_csv(csv_file, table)
@@ -456,7 +459,7 @@ def rerank(model, benchmark, first_stage, top, settings, lists_in, mix, question
     from hybridkit.corpora import catalogue
     from hybridkit.params import Parameters
 
-    _check_places(csv_file, None)
+    _check_places(csv_file)
     score = cross_encoders.scorer(model, batch_size)
     data = catalogue.benchmark(benchmark, Parameters())
     chosen = reranking.parse_settings(settings, data)

@@ -76,9 +76,7 @@ def figures_of(finished: Iterable[tuple[Path, dict]], centred: bool = False) -> 
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _rows_of_folder(
-    folder: Path, manifest: dict, parameters: Parameters, settings: str, centred: bool
-) -> list[dict]:
+def _rows_of_folder(folder: Path, manifest: dict, parameters: Parameters, settings: str, centred: bool) -> list[dict]:
     """The rows of one finished run: as trained, and with `centred` centred as well, as far as they can be read."""
     rows: list[dict] = []
     for kind in (False, True) if centred else (False,):
@@ -237,7 +235,9 @@ def differences_to_markdown(table: pd.DataFrame) -> str:
         parts += [*markdown_lines(pd.DataFrame([_difference(row) for row in rows.itertuples()])), ""]
     fewest, tested = int(table["seeds"].min()), int(table["adjusted_p"].notna().sum())
     if tested:
-        parts.append(f"Intervals of 95 % over new seeds and questions; p adjusted for all {tested} tests of these tables.")
+        parts.append(
+            f"Intervals of 95 % over new seeds and questions; p adjusted for all {tested} tests of these tables."
+        )
     if fewest < MINIMUM_SEEDS:
         least = f"With {fewest} the sign-flip test cannot go below p = {min(2 / 2**fewest, 1):.3g}."
         parts.append(f"No difference is called real with fewer than {MINIMUM_SEEDS} seeds. {least}")

@@ -104,33 +104,37 @@ def pareto_front(values: np.ndarray) -> np.ndarray:
 def points(rows: "pd.DataFrame") -> "pd.DataFrame":
     """Means over seeds, a row a mixture of the simplex: mixture, mono, cross, multi, seeds, and a column a metric.
 
-    `rows`: of `comparison.collect`, of one encoder, settings, benchmark and scope. BM25 and mixtures that are more than
-    three weights are left out. Raises KitError where several encoders, settings, benchmarks or scopes are mixed.
+    `rows`: of `comparison.collect`, of one encoder, settings, benchmark and scope, as trained or centred. BM25 and
+    mixtures that are more than three weights are left out. Raises KitError where several of these are mixed.
     """
-    from hybridkit.params import mixture_order
-
-    on = rows[(rows["beyond"] == "") & rows["mono"].notna()]
-    for column in ("encoder", "settings", "benchmark", "scope"):
-        if len(several := sorted(on[column].unique())) > 1:
-            raise KitError(f"The rows are of several {column}: {', '.join(several)}; choose one of them first.")
+    on = _weights_alone(rows)
     identity = ["mixture", "mono", "cross", "multi"]
     wide = on.pivot_table(index=identity, columns="metric", values="value", aggfunc="mean")
     wide.insert(0, "seeds", on.groupby(identity)["seed"].nunique())
     wide.columns.name = None
-    found = wide.reset_index().sort_values("mixture", key=lambda names: names.map(mixture_order), kind="stable")
+    found = wide.reset_index().sort_values("mixture", key=lambda names: names.map(params.mixture_order), kind="stable")
     return found.reset_index(drop=True)
+
+
+def _weights_alone(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows of mixtures that are three weights and no more. KitError unless they can be averaged over seeds."""
+    found = rows[(rows["beyond"] == "") & rows["mono"].notna()]
+    for column in ("encoder", "settings", "benchmark", "scope", "embeddings"):
+        if len(several := sorted(found[column].unique())) > 1:
+            raise KitError(f"The rows are of several {column}: {', '.join(several)}; choose one of them first.")
+    return found
 
 
 def edge(rows: "pd.DataFrame", level: float = 0.95) -> "pd.DataFrame":
     """The figures of the mixtures of mono and cross alone, a row a mixture and metric, by share of mono.
 
-    `rows`: as for `points`. Columns: mixture, mono, metric, seeds, mean, low, high. The interval is Student's t over
+    `rows`: as for `points`, with its errors. Columns: mixture, mono, metric, seeds, mean, low, high. The interval is Student's t over
     seeds: how far the mean of so many seeds may be off, on these questions; NaN with one seed. Intervals that count
     the questions too (a bootstrap over seeds and questions) can be put into the columns low and high instead.
     """
     from scipy.stats import t
 
-    on = rows[(rows["beyond"] == "") & (rows["multi"] == 0)]
+    on = _weights_alone(rows).query("multi == 0")
     grouped = on.groupby(["mixture", "mono", "metric"])["value"]
     found = grouped.agg(seeds="count", mean="mean", deviation="std").reset_index()
     half = t.ppf((1 + level) / 2, found["seeds"] - 1) * found.pop("deviation") / np.sqrt(found["seeds"])

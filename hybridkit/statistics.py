@@ -121,7 +121,8 @@ class Estimate:
         parts = (self.due_to_seeds, self.seeds - 1), (self.due_to_questions, self.questions - 1)
         (small, its_freedom), (large, freedom) = sorted(parts)
         at, weights = _t_distribution(its_freedom)
-        return min(1.0, 2 * float(weights @ special.stdtr(freedom, (small * at - distance) / large)))  # 1 but for rounding
+        found = 2 * float(weights @ special.stdtr(freedom, (small * at - distance) / large))
+        return min(found, 1.0)  # above it by rounding alone
 
 
 @cache

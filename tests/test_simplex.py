@@ -1,8 +1,10 @@
 """The simplex: its grid and names, the Pareto front, refinement within a budget, shares of draws, and the figures."""
 
 import json
+import shutil
 from functools import cache, partial
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -53,6 +55,17 @@ def test_mixtures_with_a_file_keep_its_name_and_exact_weights():
     assert simplex.named(1 / 6, 1 / 6, 2 / 3).name == "mix-0.167-0.167-0.666"
     by_name = params.for_run("tiny", "mix-0.25-0.50-0.25")
     assert by_name.key() == Parameters(mono=0.25, cross=0.5, multi=0.25).key()
+
+
+def test_a_mixture_is_known_by_its_files_name(tmp_path, monkeypatch):
+    """A copy of a file in which the old name was left: it must not stand for other weights."""
+    shutil.copytree(Path(__file__).parents[1] / "params", tmp_path / "params")
+    monkeypatch.setenv("HYBRIDKIT_HOME", str(tmp_path))
+    copy = tmp_path / "params" / "mixtures" / "mine.yaml"
+    copy.write_text('mixture: "hybrid-0.50"\nmono: 0.45\ncross: 0.55\nmulti: 0.0\n')
+    assert simplex.named(0.45, 0.55, 0).name == "mine" and simplex.named(0.5, 0.5, 0).name == "hybrid-0.50"
+    with pytest.raises(KitError, match="mine.yaml names its mixture 'hybrid-0.50'; write mixture: \"mine\" in it"):
+        params.for_run("tiny", "mine")
 
 
 @pytest.mark.parametrize("weights", [(0.5, 0.6, 0), (-0.1, 0.6, 0.5), (float("nan"), 0.5, 0.5)])
@@ -221,8 +234,13 @@ def test_points_are_means_over_seeds(rows):
     assert half["seeds"] == 3 and half["cross-lingual mAP"] == pytest.approx(0.2 + 0.25 + 0.01)
     assert set(simplex.GOALS) == set(comparison.HEADLINE[:3]) and comparison.HEADLINE[3] == simplex.DISTANCE
     assert table["mixture"][simplex.on_front(table)].tolist() == ["cross"]
-    with pytest.raises(KitError, match="several encoder: tiny-aligned, tiny-mlm"):
-        simplex.points(pd.concat([rows, rows.assign(encoder="tiny-aligned")]))
+
+
+@pytest.mark.parametrize("table", [simplex.points, simplex.edge])
+def test_rows_that_are_no_replicates_are_never_averaged(rows, table):
+    for column, other in (("encoder", "tiny-aligned"), ("embeddings", "centred"), ("scope", "all languages")):
+        with pytest.raises(KitError, match=f"several {column}: .*{other}"):
+            table(pd.concat([rows, rows.assign(**{column: other})]))
 
 
 def test_rank_distance_counts_as_less_is_better():

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from hybridkit import lock, params, sweep
+from hybridkit import lock, params, simplex, sweep
 from hybridkit.cli import main
 from hybridkit.display import SweepDisplay, duration
 from hybridkit.errors import KitError
@@ -355,8 +355,6 @@ def finish(run):
 
 def numbers_of(run):
     """Stands for training and evaluation: writes what they leave, with figures that follow from the weights."""
-    from hybridkit.simplex import DISTANCE, GOALS
-
     p, gate = run.parameters, Path(os.environ["GATE"])
     if (gate / f"fail-{p.mixture}").exists():
         raise ValueError("the wheel came off")
@@ -364,7 +362,9 @@ def numbers_of(run):
         file.write(f"{p.mixture} {p.seed}\n")
     told = {"seconds": 1, "device": "cpu", "provenance": {"machine": "a made-up machine", "commit": "c0"}}
     (run.staging / "training.json").write_text(json.dumps(told))
-    figures = dict(zip(GOALS, (p.mono, p.cross, p.cross / 2 + p.seed / 100), strict=True)) | {DISTANCE: 9 - p.cross}
+    figures = dict(zip(simplex.GOALS, (p.mono, p.cross, p.cross / 2 + p.seed / 100), strict=True)) | {
+        simplex.DISTANCE: 9 - p.cross
+    }
     (run.staging / "metrics.json").write_text(json.dumps({"museum": {"training languages": figures}}))
     return {"seconds": 2.0, "peak_bytes": 3}
 
@@ -397,7 +397,7 @@ def test_numbers_alone_are_finished_skipped_and_told_apart(kit, numbers, tmp_pat
     assert manifest["without_notebooks"] == {"seconds": 2.0, "peak_bytes": 3}
     assert manifest["training"]["machine"] == "a made-up machine" and manifest["training"]["commit"] == "c0"
     assert not (tmp_path / "outputs" / "tiny" / "06_compare.ipynb").exists()
-    answer = numbers("--mixtures", "mono,mix-0.25-0.50-0.25")
+    answer = numbers("--mixtures", "mono, mix-0.25-0.50-0.25,mono")  # spaces do not matter, nor a name that comes again
     assert answer.stdout.count(": skipped") == 2 and len(worked(kit)) == 2
     status = CliRunner().invoke(main, ["status"]).stdout
     assert status.count("(2 s, numbers only, ") == 2
@@ -428,7 +428,7 @@ def test_notebooks_are_added_to_a_run_of_numbers(kit, numbers, monkeypatch):
     assert numbers("--mixtures", "mono").stdout.count(": skipped") == 1
 
 
-def test_simplex_is_swept_and_refined_within_its_budget(kit, numbers):
+def test_simplex_is_swept_and_refined_within_its_budget(kit, numbers, monkeypatch):
     command_ = ("--mixtures", "simplex,cross-then-mono", "--grid", "1", "--seeds", "0,1", "--budget", "16")
     (kit / "fail-multi").touch()
     answer = numbers(*command_)
@@ -446,6 +446,9 @@ def test_simplex_is_swept_and_refined_within_its_budget(kit, numbers):
     answer = numbers(*command_)
     assert answer.stdout.count(": skipped") == 16 and worked(kit) == order
     assert numbers(*command_[:-1], "10").exit_code == 0 and worked(kit) == order
+    monkeypatch.setattr(simplex, "SEEDS", 2)  # every mixture has them, and one run is too few for a new mixture
+    answer = numbers(*command_[:-1], "11")
+    assert "1 of the 11 runs of the budget were not needed: nothing is left to refine that fits." in answer.stdout
 
 
 @pytest.mark.parametrize(
