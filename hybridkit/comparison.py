@@ -60,6 +60,7 @@ def figures_of(finished: Iterable[tuple[Path, dict]], centred: bool = False) -> 
     """
     rows: list[dict] = []
     lexical: dict[str, list[dict]] = {}
+    places: dict[tuple, Path] = {}
     for folder, manifest in finished:
         try:
             parameters = Parameters(**manifest["parameters"])
@@ -69,6 +70,10 @@ def figures_of(finished: Iterable[tuple[Path, dict]], centred: bool = False) -> 
             warnings.warn(told, KitWarning, stacklevel=2)
             continue
         found = _rows_of_folder(folder, manifest, parameters, settings, centred)
+        other = places.setdefault((settings, parameters.mixture, parameters.key()), folder)
+        if found and other != folder:
+            told = f"{other} and {folder} are one run carried out twice, and both count, as two seeds would"
+            warnings.warn(f"{told}; move the one that is out of date elsewhere.", KitWarning, stacklevel=2)
         rows += found
         if found and settings not in lexical:
             lexical[settings] = baseline_rows(runs.Run(parameters), settings)

@@ -145,16 +145,11 @@ class Run:
     def save_plan(self, steps: int = 100) -> None:
         """Write what decides the plan, the fingerprint of its first steps, and the share of words that are switched in
         them, to plan.yaml."""
-        names = "seed mono cross multi languages batch_size steps gradient_accumulation dataset_temperature cross_pairs"
-        names = [
-            *names.split(),
-            "explicit_negatives",
-            "missing_negatives",
-            "negative_language",
-            "max_rows",
-            *MIXTURE[4:],
-        ]
-        decided = {name: getattr(self.parameters, name) for name in names}
+        names = (
+            "seed mono cross multi languages batch_size steps gradient_accumulation dataset_temperature cross_pairs "
+        )
+        names += "explicit_negatives missing_negatives negative_language max_rows"
+        decided = {name: getattr(self.parameters, name) for name in [*names.split(), *MIXTURE[4:]]}
         steps = min(steps, self.parameters.steps)
         lines = [f"{name}: {json.dumps(value)}" for name, value in decided.items()]
         lines.append(f"data: {json.dumps({d.name: d.fingerprint for d in self.datasets})}")

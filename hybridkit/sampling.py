@@ -105,6 +105,10 @@ class BatchPlan:
         self.weights = dict(zip(KINDS, (mono, cross, multi, variants), strict=True))
         self.end = None if end is None else dict(zip(KINDS, (*end, 0.0), strict=True))
         self.stages, self.batches = stages, batches
+        if end is not None and batches < 1:
+            raise KitError(
+                f"The mixture moves to {tuple(end)}, but batches is {batches}; give the number of all batches."
+            )
         self.languages = list(languages)
         self.batch_size = batch_size
         self.seed = seed

@@ -265,18 +265,25 @@ def best_in_draws(replicates: Iterable[Replicate], metrics: Sequence[str] = METR
     """How often each recipe is the best where seeds and questions are drawn anew: how sure one can be which is best.
 
     Columns: encoder, settings, benchmark, scope, metric, recipe, seeds (how many all recipes have; others are left out,
-    and so are places with fewer than two), share (of the draws of `drawn`; recipes that tie share theirs).
+    and so, with a KitWarning, are benchmarks with fewer than two), share (of the draws of `drawn`; recipes that tie
+    share theirs).
     """
-    rows = []
+    rows, left_out = [], {}
     for place, recipes in _collected(replicates, metrics).items():
         seeds = sorted(set.intersection(*map(set, recipes.values())))
         if len(seeds) < 2:
+            fewest = min(recipes, key=lambda name: len(recipes[name]))
+            told = f"{place.where}: not all recipes have two seeds in common ({fewest} has seed "
+            told += f"{' '.join(map(str, sorted(recipes[fewest])))}), so none is called best; train more seeds or leave it out."
+            left_out[told] = None
             continue
         values = np.stack([[by_seed[seed].values for seed in seeds] for by_seed in recipes.values()])
         means = drawn(values) * (-1 if place.metric in LOWER_IS_BETTER else 1)
         best = means == means.max(axis=1, keepdims=True)
         shares = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
         rows += [(*place, name, len(seeds), float(share)) for name, share in zip(recipes, shares, strict=True)]
+    for sentence in left_out:
+        warnings.warn(sentence, KitWarning, stacklevel=2)
     return pd.DataFrame(rows, columns=_SHARES)
 
 
@@ -305,6 +312,11 @@ class _Place(NamedTuple):
     benchmark: str
     scope: str
     metric: str
+
+    @property
+    def where(self) -> str:
+        """The kind of runs and the benchmark, in words."""
+        return ", ".join(filter(None, (self.encoder, self.settings, self.benchmark)))
 
 
 _Found = dict[_Place, dict[str, dict[int, Answers]]]
@@ -358,15 +370,14 @@ def _pairs(found: _Found, baseline: str) -> list[tuple[_Place, str, dict]]:
     left_out: dict[str, None] = {}
     unpaired: dict[tuple[str, frozenset, frozenset, int], dict[str, None]] = {}
     for place, recipes in found.items():
-        where = ", ".join(filter(None, (place.encoder, place.settings, place.benchmark)))
         if baseline not in recipes:
-            left_out[f"{where}: there is no run of the baseline {baseline}, so its runs are left out."] = None
+            left_out[f"{place.where}: there is no run of the baseline {baseline}, so its runs are left out."] = None
             continue
         theirs = set(recipes[baseline])
         for other in recipes:
             mine = set(recipes[other])
             if mine != theirs:
-                key = (where, frozenset(theirs - mine), frozenset(mine - theirs), len(mine & theirs))
+                key = (place.where, frozenset(theirs - mine), frozenset(mine - theirs), len(mine & theirs))
                 unpaired.setdefault(key, {})[other] = None
             if other != baseline and mine & theirs:
                 pairs.append((place, other, recipes))

@@ -1,6 +1,7 @@
 """Runs side by side: tables, scopes, the baseline, the reference runs and the figures' texts."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,15 @@ def test_other_settings_are_never_averaged(outputs, gold):
     found = comparison.by_mixture(comparison.collect("tiny").query("encoder == 'tiny-mlm'"), "monolingual mAP")
     assert sorted(found.query("mixture == 'mono'")["seeds"]) == [1, 2]
     assert "settings" in comparison.headline(comparison.collect("tiny")).columns
+
+
+def test_a_run_that_is_there_twice_is_told(outputs):
+    """As an encoder that was made anew leaves it: another key, the same settings."""
+    folder = outputs / "tiny" / "tiny-mlm" / "mono" / "seed-0"
+    copy = shutil.copytree(folder, folder.with_name("seed-0-01234567"))
+    with pytest.warns(KitWarning, match=f"{folder} and {copy} are one run carried out twice, and both count") as told:
+        comparison.collect("tiny")
+    assert len(told) == 1
 
 
 def test_runs_of_another_version_are_left_out_with_a_word(outputs):

@@ -378,6 +378,11 @@ def test_a_kind_that_comes_later_needs_data_from_the_start(english):
         plan_of(english, mono=1.0, end=(0.0, 1.0, 0.0), batches=10)
 
 
+def test_a_mixture_that_moves_must_know_how_long(toy):
+    with pytest.raises(KitError, match=r"moves to \(1.0, 0.0, 0.0\), but batches is 0; give the number"):
+        moving(toy, batches=0)
+
+
 def test_parameters_of_a_moving_mixture_reach_the_plan(toy):
     told = Parameters(
         languages=LANGUAGES, batch_size=8, steps=10, gradient_accumulation=3, end_multi=1.0, mixture_stages=5

@@ -431,7 +431,10 @@ def test_best_in_draws():
     assert set(table["share"]) == {0.5}
     alike = statistics.best_in_draws(made_up(recipes=("mono", "uniform")), ["multilingual mAP"])
     assert alike["share"].between(0.01, 0.99).all()
-    assert statistics.best_in_draws(made_up((0,)), ["multilingual mAP"]).empty
+    one_seed = [*made_up(range(2), ("mono", "cross")), *made_up((1,), ("uniform",))]
+    with pytest.warns(KitWarning, match=r"two seeds in common \(uniform has seed 1\), so none is called best") as told:
+        assert statistics.best_in_draws(one_seed, ["multilingual mAP", "rank distance"]).empty
+    assert len(told) == 1
 
 
 # Runs
