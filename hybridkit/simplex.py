@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hybridkit.runs import Run
 
-#: Fewer seeds can never make a difference between two mixtures significant at .05 by a sign-flip test (2 / 2^6 = .031).
+#: Fewer seeds can never make a difference between two mixtures significant at .05 by a sign-flip test (2 / 2^5 = .063).
 SEEDS = 6
 #: What every other mixture is compared with, so that these get as many seeds as the best ones.
 BASELINES = ("mono", "cross", "uniform")

@@ -21,14 +21,15 @@ from hybridkit.metrics import SETTINGS
 from hybridkit.params import mixture_order
 from hybridkit.per_question import figures, resamples
 from hybridkit.ranks import GoldRanks
+from hybridkit.simplex import DISTANCE, GOALS, SEEDS, best_shares
 
 #: With fewer seeds in common no difference is called real: with five the sign-flip test cannot go below p = 0.0625.
-MINIMUM_SEEDS = 6
+MINIMUM_SEEDS = SEEDS
 #: A difference counts as shown if its p is at most this; the intervals hold the true value with 1 - LEVEL.
 LEVEL = 0.05
 #: The figures that are compared if nothing else is asked for.
-METRICS = ("monolingual mAP", "cross-lingual mAP", "multilingual mAP", "rank distance")
-LOWER_IS_BETTER = ("rank distance",)
+METRICS = (*GOALS, DISTANCE)
+LOWER_IS_BETTER = (DISTANCE,)
 #: All sign flips are tried up to 16 seeds; beyond, so many at random.
 _FLIPS = 2**16
 _PLACE = ("encoder", "settings", "benchmark", "scope", "metric")
@@ -278,10 +279,9 @@ def best_in_draws(replicates: Iterable[Replicate], metrics: Sequence[str] = METR
             left_out[told] = None
             continue
         values = np.stack([[by_seed[seed].values for seed in seeds] for by_seed in recipes.values()])
-        means = drawn(values) * (-1 if place.metric in LOWER_IS_BETTER else 1)
-        best = means == means.max(axis=1, keepdims=True)
-        shares = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
-        rows += [(*place, name, len(seeds), float(share)) for name, share in zip(recipes, shares, strict=True)]
+        means = dict(zip(recipes, drawn(values).T, strict=True))
+        shares = best_shares(means, lowest=place.metric in LOWER_IS_BETTER)
+        rows += [(*place, name, len(seeds), share) for name, share in shares.items()]
     for sentence in left_out:
         warnings.warn(sentence, KitWarning, stacklevel=2)
     return pd.DataFrame(rows, columns=_SHARES)
