@@ -79,12 +79,16 @@ def _processes_option(function):
 
 
 def _parameters(profile, mixture, seed, encoder, overrides):
-    from hybridkit import params
+    from hybridkit import params, simplex
 
     given = dict(params.parse_override(text) for text in overrides)
     if encoder:
         given["encoder"] = encoder
     found = params.for_run(profile, mixture, seed, given)
+    if (weights := params.weights_of_name(mixture)) and (known := simplex.named(*weights.values()).name) != mixture:
+        raise KitError(
+            f"{mixture!r} has the weights of the mixture {known}; write {known}, so that it is one and the same."
+        )
     # Notebooks run in a folder of their own, so a file or folder of the user's is passed on by its whole path.
     whole = {
         "training_data": [_whole_path(name) for name in found.training_data],

@@ -462,10 +462,11 @@ def mixture_file(name: str) -> Path:
 
 
 def mixture_order(name: str) -> tuple[int, float, str]:
-    """A sort key for names of mixtures, in the paper's order: mono, the hybrids, cross, multi, uniform, then others."""
+    """A sort key for names of mixtures, in the paper's order: mono, the hybrids, cross, multi, uniform, then others; last
+    "none", which was not trained (BM25)."""
     if hybrid := re.fullmatch(r"hybrid-([0-9]+(?:\.[0-9]+)?)", name):
         return 1, -float(hybrid[1]), name
-    return {"mono": 0, "cross": 2, "multi": 3, "uniform": 4}.get(name, 5), 0.0, name
+    return {"mono": 0, "cross": 2, "multi": 3, "uniform": 4, "none": 6}.get(name, 5), 0.0, name
 
 
 def weights_of_name(name: str) -> dict[str, float] | None:

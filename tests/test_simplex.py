@@ -68,6 +68,12 @@ def test_a_mixture_is_known_by_its_files_name(tmp_path, monkeypatch):
         params.for_run("tiny", "mine")
 
 
+def test_mixtures_stand_in_the_papers_order_and_what_is_untrained_last():
+    names = ["none", "variants", "mix-0.25-0.50-0.25", "uniform", "cross", "hybrid-0.25", "hybrid-0.75", "mono"]
+    expected = ["mono", "hybrid-0.75", "hybrid-0.25", "cross", "uniform", "mix-0.25-0.50-0.25", "variants", "none"]
+    assert sorted(names, key=params.mixture_order) == expected
+
+
 @pytest.mark.parametrize("weights", [(0.5, 0.6, 0), (-0.1, 0.6, 0.5), (float("nan"), 0.5, 0.5)])
 def test_weights_that_are_no_mixture_are_told(weights):
     with pytest.raises(KitError, match="at least 0 and sum to 1"):
