@@ -247,9 +247,11 @@ class BatchPlan:
             needs = "questions and passages in two different languages" if two else "one language for both"
             wanted = f" with {self.explicit_negatives} explicit negatives" if self.explicit_negatives else ""
             mend = "set explicit_negatives to 0 or missing_negatives to random, " if self.explicit_negatives else ""
+            shares = {kind: self.weights[kind], f"end_{kind}": (self.end or {}).get(kind, 0)}
+            names = " and ".join(name for name, share in shares.items() if share > 0)
             raise KitError(
                 f"The mixture asks for {kind} batches (weight {self._most(kind):g}), which need {needs}, but no training "
-                f"data has that in {' '.join(self.languages)}{wanted}; {mend}set {kind} to 0, or add languages or data."
+                f"data has that in {' '.join(self.languages)}{wanted}; {mend}set {names} to 0, or add languages or data."
             )
         return found
 

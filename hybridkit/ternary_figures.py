@@ -68,7 +68,7 @@ def _triangle(axis, shown: pd.DataFrame, metric: str):
     raised = ScaledTranslation(0, 6 / 72, axis.figure.dpi_scale_trans)  # clear of the dots
     size = 8.5 if len(shown) <= 25 else 6.5
     for place, value in zip(weights, values, strict=True):
-        number = _number(value, metric).replace(",", "").removeprefix("0")
+        number = _number(value, metric).replace(",", "").removeprefix("0") or "0"
         text = axis.text(*place, number, size=size, ha="center", va="bottom", zorder=5)
         text.set_transform(text.get_transform() + raised)
         text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
@@ -204,7 +204,9 @@ def _curve(axis, edge: pd.DataFrame, metric: str, colour, shape: tuple[str, str]
     part = edge[(edge["metric"] == metric) & edge["mean"].notna()].sort_values("mono")
     if part.empty:
         return []
-    low = part["low"].clip(lower=1) if metric == DISTANCE else part["low"]  # none is below 1, and a log scale needs it
+    low = part["low"]
+    if metric == DISTANCE:  # a log scale needs more than 0, and a distance below 1 takes ties
+        low = low.clip(lower=part["mean"].clip(upper=1))
     bars = [part["mean"] - low, part["high"] - part["mean"]]
     axis.errorbar(
         part["mono"], part["mean"], bars, color=colour, marker=shape[0], linestyle=shape[1], capsize=4, label=metric

@@ -374,8 +374,12 @@ def test_a_plan_that_moves_is_the_same_in_another_process(toy):
 
 
 def test_a_kind_that_comes_later_needs_data_from_the_start(english):
-    with pytest.raises(KitError, match="asks for cross batches .weight 1., which need questions and passages in two"):
+    with pytest.raises(
+        KitError, match="asks for cross batches .weight 1., which need .* in two different .*; set end_cross to 0, or"
+    ):
         plan_of(english, mono=1.0, end=(0.0, 1.0, 0.0), batches=10)
+    with pytest.raises(KitError, match="set cross and end_cross to 0, or add"):
+        plan_of(english, mono=0.5, cross=0.5, end=(0.0, 1.0, 0.0), batches=10)
 
 
 def test_a_mixture_that_moves_must_know_how_long(toy):

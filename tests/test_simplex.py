@@ -278,6 +278,10 @@ def test_figures_say_what_they_show(rows):
     assert "No other mixture beats cross; the other 15 of 16 are beaten" in front.alt
     edge = ternary_figures.edge_curve(simplex.edge(rows), "Made up")
     assert "rank distance from 100 at alpha 0 to 1,000 at alpha 1, in the grey region 550 to 550" in edge.alt
+    ties = simplex.edge(rows)
+    of = ties["metric"] == simplex.DISTANCE
+    ties.loc[of, ["mean", "low", "high"]] = 0.4, -0.1, 0.9  # golds that tie: nearer than one rank
+    assert "rank distance from 0 at alpha 0 to 0 at alpha 1" in ternary_figures.edge_curve(ties, "Made up").alt
     line = table[table["multi"] == 0].assign(**{"multilingual mAP": np.nan})  # nothing to interpolate between
     assert "multilingual mAP is not defined" in ternary_figures.ternary_maps(line, "Few").alt
     with pytest.raises(KitError, match="no mixture to draw"):
