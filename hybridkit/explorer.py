@@ -77,7 +77,7 @@ def _opened(folder, benchmark: str) -> System:
 def questions_of(found: Mapping[float, System]) -> list[str]:
     """The questions to look at, sorted: those with ranked lists, where there are any."""
     listed = {question for one in found.values() if one.lists is not None for question in one.lists.questions.tolist()}
-    return sorted(listed or next(iter(found.values())).gold.questions.tolist())
+    return sorted(listed or {*next(iter(found.values())).gold.questions.tolist()})
 
 
 def answers(gold: GoldRanks, question: str, asked: str) -> pd.Series:
