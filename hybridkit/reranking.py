@@ -167,11 +167,11 @@ def candidate_lists(
     With a `source`, a language, every question is asked in it once, of the candidates in it, and the list found is put
     into the languages of each setting, passage by passage (`corpora.parallel`): the settings then differ in language
     alone, as in arXiv 2305.05295, and only passages with a version in every language that is used take part, and only
-    questions that are asked in the source. With "" each setting searches its own candidates with its own queries. `languages`: those that mixed settings draw from,
-    None for all of the benchmark. `questions`: so many, drawn at random, the same in every setting; 0 for all. A
-    setting draws one language for each question and passage, uniformly among those that it exists in, and both stay
-    in it (`seed`). Raises KitError as `parallel.passages`, for a source in which nothing is asked, and for a setting
-    without a query that counts.
+    questions that are asked in the source. With "" each setting searches its own candidates with its own queries.
+    `languages`: those that mixed settings draw from, None for all of the benchmark. `questions`: so many, drawn at
+    random, the same in every setting; 0 for all. A setting draws one language for each question and passage, uniformly
+    among those that it exists in, and both stay in it (`seed`). Raises KitError as `parallel.passages`, for a source without questions or candidates, and for a
+    setting without a query that counts.
     """
     known = sorted({*benchmark.languages, *benchmark.query_languages.tolist()})
     if unknown := set(languages or ()) - set(known):
@@ -180,16 +180,17 @@ def candidate_lists(
     drawn_from = [code for code in languages or known if code in benchmark.languages]
     fixed = [one.passage for one in settings if one.passage != MIXED]
     mixed = any(one.passage == MIXED for one in settings)
+    if mixed and not drawn_from:
+        raise KitError(
+            f"{benchmark.name} has no candidates in {' '.join(languages)} for mixed lists: choose of "
+            f"{' '.join(benchmark.languages)}."
+        )
     parallel = None
+    if source:
+        _check_source(benchmark, source)
     if source or mixed:
         parallel = passages(benchmark, source or drawn_from[0], [*fixed, *(drawn_from if mixed else [])])
     found = asked.of(source) if source else {}
-    if source and not found:
-        told = " ".join(sorted(set(benchmark.query_languages.tolist())))
-        raise KitError(
-            f"{benchmark.name} has no question in {source!r}, in which the lists are to be found: choose of {told}, or let "
-            "each setting find its own."
-        )
     lists = _search(first_stage, found, parallel.rows, top) if source else {}
     made = []
     for setting in settings:
@@ -203,6 +204,20 @@ def candidate_lists(
             put = _search(first_stage, queries, pool, top)
         made.append(_joined(benchmark, setting, queries, put))
     return made
+
+
+def _check_source(benchmark: Benchmark, source: str) -> None:
+    """Raise KitError where no list can be found in a language."""
+    asked = set(benchmark.query_languages.tolist())
+    missing = [
+        name for name, codes in (("questions", asked), ("candidates", benchmark.languages)) if source not in codes
+    ]
+    if missing:
+        both = " ".join(sorted(asked & {*benchmark.languages})) or "none"
+        raise KitError(
+            f"{benchmark.name} has no {' and no '.join(missing)} in {source!r}, in which the lists are to be found: choose "
+            f"a language that has both ({both}), or let each setting find its own (--lists-in each)."
+        )
 
 
 class _Asked:
