@@ -38,7 +38,7 @@ def _patterns() -> tuple[re.Pattern, re.Pattern]:
     """A word (`\\w` alone would cut Hindi at its vowel signs); and the parts of one that holds characters of a script
     without spaces: each of those with its marks, and what stands between them."""
     runs: list[list[int]] = []
-    for number in range(0x10000):
+    for number in range(0x20000):  # beyond are no letters but Han
         if unicodedata.category(chr(number)).startswith("M"):
             runs = [*runs[:-1], [runs[-1][0], number]] if runs and runs[-1][1] == number - 1 else [*runs, [number] * 2]
     marks = "".join(f"{chr(first)}-{chr(last)}" for first, last in runs) + "\u200c\u200d"  # with the joiners
@@ -59,7 +59,7 @@ def in_word(character: str) -> bool:
 def _folded(word: str, code: str) -> str:
     """What is looked up: lower case, composed. str.lower() knows no Turkish: I is the capital of ı, İ that of i."""
     if code == "tr":
-        word = word.replace("I", "ı").replace("İ", "i")
+        word = unicodedata.normalize("NFC", word).replace("I", "ı").replace("İ", "i")
     return unicodedata.normalize("NFC", word.lower())
 
 

@@ -254,6 +254,17 @@ def test_composed_and_decomposed_letters_are_one():
     )
 
 
+@pytest.mark.parametrize("text", ["İstanbul ve YILAN", "I\u0307stanbul ve YILAN"])
+def test_a_turkish_capital_with_a_dot_is_one_letter_or_two(text):
+    assert both(1.0, "en").text(text, "tr").text == "Istanbul ve Snake"
+
+
+def test_marks_of_scripts_beyond_the_first_plane_part_no_word():
+    """Adlam, in which Fula is written: letters with a mark of length and of gemination."""
+    text = "\U0001e900\U0001e944\U0001e925\U0001e945\U0001e929 \U0001e922"
+    assert [one.end - one.start for one in lexicons.atoms(text, "ff")] == [5, 1]
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_composed_and_decomposed_characters_are_one_where_words_have_no_spaces(tmp_path, form):
     """In a text (が may be か and a mark) and in a lexicon."""
