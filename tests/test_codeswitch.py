@@ -431,12 +431,9 @@ def test_the_realised_share_lies_within_binomial_bounds(data, probability):
     assert table.loc["both"]["texts"] == 12 * 16 * 4
 
 
-def test_languages_are_drawn_evenly(data):
+def test_languages_are_drawn_evenly():
     """A chi-square-like bound: no target of ten has a share of the words far from a tenth."""
-    marks, count = {}, Counter()
-    plan, _ = plan_of(settings(mixture="switched-0.50"), data)
-    for code in XQUAD_R:
-        marks |= {form: code for forms in lexicons.museum_words(code).values() for form in forms.values()}
+    count = Counter()
     for place, text in enumerate(museum_texts("en")):
         parts = lexicons.atoms(text, "en")
         targets = [code for code in XQUAD_R if code != "en"]
@@ -444,7 +441,7 @@ def test_languages_are_drawn_evenly(data):
         tables = [(code, lexicons.table("museum", "en", code)) for code in targets]
         count.update(entry.code for entry in codeswitch._entries(text, parts, tables, draws[1::2], "word"))
     total = sum(count.values())
-    assert len(count) == 10 and plan
+    assert len(count) == 10
     assert all(abs(found - total / 10) < 5 * (total * 0.09) ** 0.5 for found in count.values())
 
 

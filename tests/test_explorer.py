@@ -99,6 +99,14 @@ def test_what_cannot_be_shown_is_one_sentence(found):
     for call in (explorer.answers, explorer.outranked_by):
         with pytest.raises(KitError, match="no question 'nobody'"):
             call(one.gold, "nobody", "en")
+    gold = one.gold
+    unanswered = gold.questions[0]
+    kept = gold.questions[gold.gold_query] != unanswered
+    columns = ("gold_query", "gold_language", "gold_candidate", "above", "tied")
+    without = {0.5: explorer.System(replace(gold, **{name: getattr(gold, name)[kept] for name in columns}), None)}
+    assert set(explorer.questions_of(without)) == {*gold.questions.tolist()} - {unanswered}
+    with pytest.raises(KitError, match="museum has no answer to the question"):
+        explorer.view(without, unanswered, "en", 0.5)
     unlisted = min(set(one.gold.questions) - set(one.lists.questions))
     with pytest.raises(KitError, match="no ranked list"):
         explorer.top(one, unlisted, "en")
