@@ -1,7 +1,8 @@
 """Language bias from ranked lists: which languages fill the top, and whether it depends on who asks.
 
-Each measure looks at the first `k` places of every list; `languages` restricts queries and candidates (None: all), and
-where a restricted list is shorter than k it counts as it is. docs/bias.md sets the measures side by side.
+Each measure looks at the first `k` places of every list; `languages` restricts queries and candidates (None: all). A
+list that is shorter than k, because it was restricted or is all of its pool, counts as it is. docs/bias.md sets the
+measures side by side.
 """
 
 from collections.abc import Sequence
