@@ -43,10 +43,10 @@ def worst_rank(gold: GoldRanks, languages: Sequence[str] | None = None) -> pd.Da
 
     Source: arXiv 2604.05684 names the measure and says what it is, the worst rank needed to recover all parallel
     relevant documents, for pools of two languages. Its normalised form could not be read, so this is the kit's own
-    variant: the rank itself, any number of languages, and the ratio to chance. Range: from g (golds at the top) to N.
-    Rewards finding every language's passage near the top, so unlike the rank distance it does not reward a system that
-    finds nothing. Misleads: it mixes quality and bias (a weak system without any bias has a bad value), and one
-    language decides it.
+    variant: the rank itself, any number of languages, and the ratio to chance. Range: from g (golds at the top;
+    (g + 1) / 2 where they tie there) to N. Rewards finding every language's passage near the top, so unlike the rank
+    distance it does not reward a system that finds nothing. Misleads: it mixes quality and bias (a weak system without
+    any bias has a bad value), and one language decides it.
     """
     rows = _extremes(gold, languages)
     rows["value"] = rows["worst"]

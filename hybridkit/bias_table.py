@@ -51,9 +51,10 @@ def table(
 
     Columns: measure, query_language ("mean" for the mean over the query languages, which alone gaps have), value,
     chance (what a random order gives), fair (what a system has that serves all languages alike), NaN where there is
-    no such level, and value NaN where a measure is not defined (PEER where each language has one relevant passage). Measures of whole lists are there where `lists` are given; `k`: their first places, and the cut-off
-    of nDCG. `languages` restricts queries and candidates (None: all). What each measure says, and where it misleads,
-    is told by the functions of `bias` and `list_bias`.
+    no such level, and value NaN where a measure is not defined (PEER where each language has one relevant passage).
+    Measures of whole lists are there where `lists` are given; `k`: their first places, 2 or more, and the cut-off of
+    nDCG. `languages` restricts queries and candidates (None: all). What each measure says, and where it misleads, is
+    told by the functions of `bias` and `list_bias`.
     """
     parts = [pd.DataFrame(rows, columns=_COLUMNS) for rows in _of_ranks(gold, languages)]
     if lists is not None:

@@ -95,6 +95,7 @@ def _parameters(profile, mixture, seed, encoder, overrides):
         "benchmarks": [_whole_path(name) for name in found.benchmarks],
         "validation_data": _whole_path(found.validation_data),
         "encoder": _whole_path(found.encoder),
+        "switch_lexicons": _whole_path(found.switch_lexicons),
     }
     return found.model_copy(update=whole)
 

@@ -10,6 +10,7 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from hybridkit import lexicons
+from hybridkit.errors import KitError
 from hybridkit.lexicons import Atom, Table, atoms, in_word, runs_on
 from hybridkit.streams import Stream
 
@@ -163,7 +164,7 @@ def _letters(parts: Sequence[Atom]) -> int:
 def _written(word: str, translation: str, source: str, target: str, first: bool) -> str:
     """A translation with the capital of the word that it replaces, but for German words within a text: nouns have one."""
     if word[0].isupper() and (first or source != "de"):
-        capital = "İ" if target == "tr" and translation[0] == "i" else translation[0].upper()
+        capital = "İ" if target == "tr" and translation[0] == "i" else translation[0].title()
         return capital + translation[1:]
     return translation
 
@@ -189,13 +190,19 @@ def _collide(text: str, piece: str) -> bool:
 def check_lexicons(parameters: "Parameters") -> str:
     """A hash of the lexicons that a run's switching needs, "" where nothing is switched; part of the run's key.
 
-    Raises KitError where one is missing.
+    Raises KitError where one is missing, and where words would go to the texts' own language alone.
     """
     p = parameters
     if not p.switch_probability:
         return ""
     targets = [*p.switch_query_to, *p.switch_passage_to]
-    return lexicons.check(p.switch_lexicons, {(s, t) for s, t in product(p.languages, targets) if s != t})
+    pairs = {(s, t) for s, t in product(p.languages, targets) if s != t}
+    if not pairs:
+        raise KitError(
+            f"switch_query_to and switch_passage_to name {p.languages[0]} alone, the only language that is trained on, so "
+            "nothing would be switched; name another, or set switch_probability to 0.0."
+        )
+    return lexicons.check(p.switch_lexicons, pairs)
 
 
 def realised(plan: "BatchPlan", switching: Switching, steps: Iterable[int]) -> "pd.DataFrame":

@@ -75,14 +75,21 @@ def _opened(folder, benchmark: str) -> System:
 
 
 def questions_of(found: Mapping[float, System]) -> list[str]:
-    """The questions to look at, sorted: those with ranked lists, where there are any."""
+    """The questions to look at, sorted: those with answers, and with ranked lists where there are any."""
     listed = {question for one in found.values() if one.lists is not None for question in one.lists.questions.tolist()}
-    return sorted(listed or next(iter(found.values())).gold.questions.tolist())
+    gold = next(iter(found.values())).gold
+    answered = {*gold.questions[gold.gold_query].tolist()}
+    return sorted(listed & answered or answered)
 
 
 def answers(gold: GoldRanks, question: str, asked: str) -> pd.Series:
-    """Rank of each language's best answer in the pool of all languages, by language, for a question asked in `asked`."""
+    """Rank of each language's best answer in the pool of all languages, by language, for a question asked in `asked`.
+
+    KitError where there is no such question, or no answer to it.
+    """
     mine = _golds(gold, question, asked)
+    if not len(mine):
+        raise KitError(f"{gold.benchmark} has no answer to the question {question!r} in {asked!r}: choose another.")
     return pd.Series(gold.ranks(gold.pools)[mine], gold.gold_language[mine]).groupby(level=0).min()
 
 
@@ -131,8 +138,8 @@ def top(system: System, question: str, asked: str, k: int = 10) -> pd.DataFrame:
 def view(found: Mapping[float, System], question: str, asked: str, alpha: float) -> figures.Picture:
     """The static view of a question: ranks over the ratio, and who outranks each answer at `alpha`."""
     title = f"A question asked in {asked}: its answers over the ratio"
-    above = outranked_by(found[alpha].gold, question, asked)
-    return figures.answers_over_ratio(over_ratio(found, question, asked), above, alpha, title)
+    ranks, above = over_ratio(found, question, asked), outranked_by(found[alpha].gold, question, asked)
+    return figures.answers_over_ratio(ranks, above, alpha, title)
 
 
 def controls(

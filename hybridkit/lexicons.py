@@ -38,7 +38,7 @@ def _patterns() -> tuple[re.Pattern, re.Pattern]:
     """A word (`\\w` alone would cut Hindi at its vowel signs); and the parts of one that holds characters of a script
     without spaces: each of those with its marks, and what stands between them."""
     runs: list[list[int]] = []
-    for number in range(0x10000):
+    for number in range(0x20000):  # beyond are no letters but Han
         if unicodedata.category(chr(number)).startswith("M"):
             runs = [*runs[:-1], [runs[-1][0], number]] if runs and runs[-1][1] == number - 1 else [*runs, [number] * 2]
     marks = "".join(f"{chr(first)}-{chr(last)}" for first, last in runs) + "\u200c\u200d"  # with the joiners
@@ -59,7 +59,7 @@ def in_word(character: str) -> bool:
 def _folded(word: str, code: str) -> str:
     """What is looked up: lower case, composed. str.lower() knows no Turkish: I is the capital of ı, İ that of i."""
     if code == "tr":
-        word = word.replace("I", "ı").replace("İ", "i")
+        word = unicodedata.normalize("NFC", word).replace("I", "ı").replace("İ", "i")
     return unicodedata.normalize("NFC", word.lower())
 
 
@@ -80,8 +80,7 @@ def atoms(text: str, code: str) -> list[Atom]:
         start, end = match.span()
         if _runs_on(text, start, end):
             for one in part.finditer(text, start, end):
-                run_on = one.lastindex == 1
-                found.append(Atom(*one.span(), one[0] if run_on else _folded(one[0], code), run_on))
+                found.append(Atom(*one.span(), _folded(one[0], code), one.lastindex == 1))
         else:
             found.append(Atom(start, end, _folded(match[0], code), False))
     return found
@@ -116,7 +115,7 @@ class Table:
             if length <= most and at + length <= len(parts):
                 # Where words have no spaces an entry is what stands there; else its words, whatever is between.
                 here = (
-                    text[first.start : parts[at + length - 1].end]
+                    unicodedata.normalize("NFC", text[first.start : parts[at + length - 1].end])
                     if first.run_on
                     else _phrase(text, parts[at : at + length])
                 )
@@ -185,7 +184,9 @@ def _muse_table(folder: Path, source: str, target: str) -> Table:
     path = _file(folder, source, target)
     _check_files(folder, [(source, target)])
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split(
+            "\n"
+        )  # no other sign ends a line, as str.splitlines() has it
     except (OSError, UnicodeDecodeError) as fault:
         reason = getattr(fault, "strerror", None) or "it is no UTF-8 text"
         raise KitError(f"The lexicon {path} cannot be read ({reason}): write a pair a line, in UTF-8.") from fault

@@ -1,7 +1,8 @@
 """Language bias from ranked lists: which languages fill the top, and whether it depends on who asks.
 
-Each measure looks at the first `k` places of every list; `languages` restricts queries and candidates (None: all), and
-where a restricted list is shorter than k it counts as it is. docs/bias.md sets the measures side by side.
+Each measure looks at the first `k` places of every list; `languages` restricts queries and candidates (None: all). A
+list that is shorter than k, because it was restricted or is all of its pool, counts as it is. docs/bias.md sets the
+measures side by side.
 """
 
 from collections.abc import Sequence
@@ -133,9 +134,15 @@ def _spearman(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _top(lists: RankedLists, k: int, languages: Sequence[str] | None) -> tuple[RankedLists, np.ndarray]:
-    """The lists of the chosen languages and their first k places (queries, k), -1 where a list has ended."""
+    """The lists of the chosen languages and their first k places, -1 where a list has ended.
+
+    Shape (queries, k), or fewer columns where the whole pool has fewer candidates.
+    """
     depth = lists.places.shape[1]
-    if not 1 <= k <= depth:
-        raise KitError(f"The first {k} places were asked for, but the lists of {lists.benchmark} hold {depth}.")
+    if k < 1 or depth < min(k, lists.pool_sizes.sum()):
+        raise KitError(
+            f"The first {k} places were asked for, but the lists of {lists.benchmark} hold {depth}: give a k from 1 to "
+            f"{depth}."
+        )
     lists = lists.restricted(languages)
     return lists, lists.places[:, :k]

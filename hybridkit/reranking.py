@@ -124,7 +124,7 @@ def from_run(path: Path, benchmark: Benchmark) -> FirstStage:
     """
     sides = (benchmark.query_ids, benchmark.candidate_ids)
     queries, candidates = ({trec.written(one): row for row, one in enumerate(ids)} for ids in sides)
-    found: dict[int, list[tuple[int, float]]] = {}
+    found: dict[int, dict[int, float]] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as fault:
@@ -132,19 +132,20 @@ def from_run(path: Path, benchmark: Benchmark) -> FirstStage:
     for number, line in enumerate(lines, 1):
         try:
             query, _, candidate, _, score, _ = line.split()
-            if not np.isfinite(float(score)):
-                raise ValueError(score)
-            found.setdefault(queries[query], []).append((candidates[candidate], float(score)))
+            ranked, row = found.setdefault(queries[query], {}), candidates[candidate]
+            if row in ranked or not np.isfinite(float(score)):
+                raise ValueError(line)
+            ranked[row] = float(score)
         except (KeyError, ValueError):
             raise KitError(
                 f'{path}, line {number}: {line[:80]!r} is no line of a run of {benchmark.name}: write "query Q0 candidate '
-                'rank score tag" with ids of the benchmark.'
+                'rank score tag" with ids of the benchmark, a candidate once a query.'
             ) from None
 
     def search(asked: np.ndarray, pool: np.ndarray, top: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         searched = set(pool.tolist())
         for row in asked.tolist():
-            ranked = sorted(found.get(row, []), key=lambda one: -one[1])
+            ranked = sorted(found.get(row, {}).items(), key=lambda one: -one[1])
             ranked = [one for one in ranked if one[0] in searched][:top]
             yield np.array([row for row, _ in ranked], np.int64), np.array([score for _, score in ranked])
 
@@ -165,11 +166,12 @@ def candidate_lists(
 
     With a `source`, a language, every question is asked in it once, of the candidates in it, and the list found is put
     into the languages of each setting, passage by passage (`corpora.parallel`): the settings then differ in language
-    alone, as in arXiv 2305.05295, and only passages with a version in every language that is used take part. With ""
-    each setting searches its own candidates with its own queries. `languages`: those that mixed settings draw from,
-    None for all of the benchmark. `questions`: so many, drawn at random, the same in every setting; 0 for all. A
-    setting draws one language for each question and passage, uniformly among those that it exists in, and both stay
-    in it (`seed`). Raises KitError as `parallel.passages`, and for a setting without a query that counts.
+    alone, as in arXiv 2305.05295, and only passages with a version in every language that is used take part, and only
+    questions that are asked in the source. With "" each setting searches its own candidates with its own queries.
+    `languages`: those that mixed settings draw from, None for all of the benchmark. `questions`: so many, drawn at
+    random, the same in every setting; 0 for all. A setting draws one language for each question and passage, uniformly
+    among those that it exists in, and both stay in it (`seed`). Raises KitError as `parallel.passages`, for a source without questions or candidates, and for a
+    setting without a query that counts.
     """
     known = sorted({*benchmark.languages, *benchmark.query_languages.tolist()})
     if unknown := set(languages or ()) - set(known):
@@ -178,7 +180,14 @@ def candidate_lists(
     drawn_from = [code for code in languages or known if code in benchmark.languages]
     fixed = [one.passage for one in settings if one.passage != MIXED]
     mixed = any(one.passage == MIXED for one in settings)
+    if mixed and not drawn_from:
+        raise KitError(
+            f"{benchmark.name} has no candidates in {' '.join(languages)} for mixed lists: choose of "
+            f"{' '.join(benchmark.languages)}."
+        )
     parallel = None
+    if source:
+        _check_source(benchmark, source)
     if source or mixed:
         parallel = passages(benchmark, source or drawn_from[0], [*fixed, *(drawn_from if mixed else [])])
     found = asked.of(source) if source else {}
@@ -189,11 +198,26 @@ def candidate_lists(
         pool = _pool(benchmark, setting, chosen)
         queries = _counting(benchmark, asked.of(setting.query), pool)
         if source:
+            queries = {question: row for question, row in queries.items() if question in found}
             put = {question: _translated(lists[question], chosen) for question in queries if question in lists}
         else:
             put = _search(first_stage, queries, pool, top)
         made.append(_joined(benchmark, setting, queries, put))
     return made
+
+
+def _check_source(benchmark: Benchmark, source: str) -> None:
+    """Raise KitError where no list can be found in a language."""
+    asked = set(benchmark.query_languages.tolist())
+    missing = [
+        name for name, codes in (("questions", asked), ("candidates", benchmark.languages)) if source not in codes
+    ]
+    if missing:
+        both = " ".join(sorted(asked & {*benchmark.languages})) or "none"
+        raise KitError(
+            f"{benchmark.name} has no {' and no '.join(missing)} in {source!r}, in which the lists are to be found: choose "
+            f"a language that has both ({both}), or let each setting find its own (--lists-in each)."
+        )
 
 
 class _Asked:

@@ -99,6 +99,14 @@ def test_what_cannot_be_shown_is_one_sentence(found):
     for call in (explorer.answers, explorer.outranked_by):
         with pytest.raises(KitError, match="no question 'nobody'"):
             call(one.gold, "nobody", "en")
+    gold = one.gold
+    unanswered = gold.questions[0]
+    kept = gold.questions[gold.gold_query] != unanswered
+    columns = ("gold_query", "gold_language", "gold_candidate", "above", "tied")
+    without = {0.5: explorer.System(replace(gold, **{name: getattr(gold, name)[kept] for name in columns}), None)}
+    assert set(explorer.questions_of(without)) == {*gold.questions.tolist()} - {unanswered}
+    with pytest.raises(KitError, match="museum has no answer to the question"):
+        explorer.view(without, unanswered, "en", 0.5)
     unlisted = min(set(one.gold.questions) - set(one.lists.questions))
     with pytest.raises(KitError, match="no ranked list"):
         explorer.top(one, unlisted, "en")
@@ -182,6 +190,7 @@ def test_lists_that_cannot_be_made_are_one_sentence(own_run, monkeypatch):
 def test_own_runs_come_first_where_there_are_any(tmp_path, monkeypatch):
     """Two runs of one's own, one finished and one not, of the reference's benchmark: a copy of mono's results."""
     monkeypatch.setenv("HYBRIDKIT_OUTPUTS", str(tmp_path))
+    monkeypatch.setattr(Run, "benchmarks", {"museum": None})  # its results are there, so its texts are not needed
     gold, lists = reference.gold_ranks("mono"), reference.ranked_lists("mono")
     run, other = Run(for_run("tiny", "hybrid-0.50")), Run(for_run("tiny", "cross"))
     replace(gold, system="mine").save(run.folder / "ranks" / "museum")
@@ -195,12 +204,14 @@ def test_own_runs_come_first_where_there_are_any(tmp_path, monkeypatch):
     assert own and found[0.5].title == "mine" and found[0.5].lists.system == "mine"
     assert found[0].title == "finished" and found[0].lists is None
     assert found[1].title == "tiny-mlm mono seed 0", "the reference stands in for the rest"
-    fewer = sorted(set(gold.questions))[:7]
+    fewer = sorted(set(lists.questions))[:3] + sorted(set(gold.questions) - set(lists.questions))[:4]
     cut = explorer.systems(run, reference.only(read, fewer), None, own)
-    assert {tuple(sorted(set(one.gold.questions))) for one in cut.values()} == {tuple(fewer)}
-    assert set(explorer.questions_of(cut)) == set(fewer) & set(lists.questions) or not cut[1].lists.questions.size
+    assert {tuple(sorted(set(one.gold.questions))) for one in cut.values()} == {tuple(sorted(fewer))}
+    assert explorer.questions_of(cut) == fewer[:3], "those with ranked lists"
     both = explorer.answers(cut[1].gold, fewer[0], "en"), explorer.answers(gold, fewer[0], "en")
     assert both[0].equals(both[1]), "ranks are still those in the whole pool"
     # Another benchmark: no reference run fits it.
     elsewhere = replace(read, fingerprint="other")
-    assert list(explorer.systems(run, elsewhere, None, own)) == [0, 0.5]
+    unlisted = explorer.systems(run, elsewhere, None, own)
+    assert list(unlisted) == [0, 0.5]
+    assert explorer.questions_of(unlisted) == sorted(set(gold.questions)), "each once, though asked in every language"

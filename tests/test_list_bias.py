@@ -182,8 +182,17 @@ def test_rank_correlation_by_hand():
     assert rank_correlation(alone, 2).empty, "no question is asked in two languages"
     with pytest.raises(KitError, match="at least 2"):
         rank_correlation(lists, 1)
-    with pytest.raises(KitError, match="hold 3"):
+    with pytest.raises(KitError, match="hold 3: give a k from 1 to 3"):
         rank_correlation(lists, 4)
+    with pytest.raises(KitError, match="from 1 to 3"):
+        language_share(lists, 0)
+
+
+def test_lists_of_a_pool_that_is_smaller_than_k_hold_all_that_there_is():
+    lists = lists_of(np.random.default_rng(3).random((8, 8)), parallel(2, 0))
+    assert lists.places.shape == (8, 8)
+    assert measures(lists, 10) == measures(lists, 8)
+    assert own_language_share(lists)["share"].tolist() == [1 / 4] * 4
 
 
 def test_rank_correlation_of_cut_lists_by_hand():
@@ -235,7 +244,7 @@ def restated(benchmark, new=None, more=()):
     return found
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1), st.permutations(LANGUAGES))
 def test_relabelling_of_languages_changes_nothing_but_names(seed, names):
     benchmark = parallel(2, 2)
@@ -250,7 +259,7 @@ def test_relabelling_of_languages_changes_nothing_but_names(seed, names):
     assert named == pytest.approx(after)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
 def test_candidates_below_the_top_change_nothing_where_the_pool_keeps_its_shares(seed, more):
     benchmark = parallel(2, 2)
@@ -270,7 +279,7 @@ def test_candidates_below_the_top_change_nothing_where_the_pool_keeps_its_shares
     )
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_a_bonus_for_the_language_of_the_query_shows_in_every_measure(seed):
     benchmark = parallel(3, 5)

@@ -215,6 +215,32 @@ def test_lists_that_each_setting_finds_itself():
     assert table["setting"].tolist() == ["monolingual", "cross-lingual"]
 
 
+def without(made, left_out, pool=CODES):
+    """The benchmark without the queries of whose language and question `left_out` holds, and candidates in `pool`."""
+    keep = [i for i, one in enumerate(zip(made.query_languages, made.questions)) if not left_out(*one)]
+    there = [i for i, code in enumerate(made.candidate_languages) if code in pool]
+    ids, candidates = [made.query_ids[i] for i in keep], [made.candidate_ids[i] for i in there]
+    golds = [(made.query_ids[q], made.candidate_ids[c]) for q, c in zip(made.gold_query, made.gold_candidate)]
+    return make_benchmark(
+        "fewer", "made up", ids, [made.query_texts[i] for i in keep], [str(made.query_languages[i]) for i in keep],
+        candidates, [made.candidate_texts[i] for i in there], [str(made.candidate_languages[i]) for i in there],
+        [pair for pair in golds if pair[0] in ids and pair[1] in candidates], questions=[made.questions[i] for i in keep],
+    )  # fmt: skip
+
+
+def test_a_question_that_is_not_asked_in_the_source_has_no_list_and_does_not_count():
+    made = without(parallel_benchmark(), lambda code, question: code == "en" and int(question) >= 5)
+    asked = of("en-en,de-de,mixed-mixed", made)
+    found = reranking.candidate_lists(made, asked, reranking.bm25(made), top=3)
+    assert [len(lists.queries) for lists in found] == [5] * 3
+    assert reranking.evaluate(made, found, lambda pairs: np.ones(len(pairs)))["recall"].tolist() == [1] * 3
+    own = reranking.candidate_lists(made, asked[:2], reranking.bm25(made), top=3, source="")
+    assert [len(lists.queries) for lists in own] == [5, 12]
+    made = without(made, lambda code, question: code == "en")
+    with pytest.raises(KitError, match=r"no questions in 'en', in which .* has both \(de es\), or let"):
+        reranking.candidate_lists(made, asked[1:], reranking.bm25(made))
+
+
 def test_first_stage_of_a_dense_model_finds_the_nearest():
     made = parallel_benchmark()
     random = np.random.default_rng(0)
@@ -250,7 +276,8 @@ def test_first_stage_from_a_run_file(tmp_path):
         assert [made.candidate_ids[row] for row in lists.candidates[part]] == [f"{code}:{n}" for n in (0, 5, 7)]
         assert lists.scores[part].tolist() == [0.9, 0.5, 0.5]
         assert np.flatnonzero(reranking.reciprocal_ranks(lists, lists.scores)).tolist() == sorted([first, second])
-    for wrong in ("en:0 Q0 en:99 1 0.5 x", "en:0 en:5 0.5", "en:0 Q0 en:5 1 high x", "en:0 Q0 en:5 1 nan x"):
+    twice = "en:0 Q0 en:5 4 0.1 x"
+    for wrong in ("en:0 Q0 en:99 1 0.5 x", "en:0 en:5 0.5", "en:0 Q0 en:6 1 high x", "en:0 Q0 en:6 1 nan x", twice):
         path.write_text("\n".join([*lines, wrong]))
         with pytest.raises(KitError, match="others.run, line 5: .* is no line of a run of made-up"):
             reranking.from_run(path, made)
@@ -268,6 +295,9 @@ def test_settings_of_the_paper_and_faults():
             of(wrong, made)
     with pytest.raises(KitError, match="no 'fr' for mixed lists"):
         reranking.candidate_lists(made, of("mixed-en", made), chance(made), languages=["fr"])
+    english = without(made, lambda code, question: False, pool=["en"])
+    with pytest.raises(KitError, match="no candidates in de for mixed lists: choose of en"):
+        reranking.candidate_lists(english, of("en-mixed", english), chance(english), languages=["de"])
 
 
 # MRR@10
@@ -557,7 +587,7 @@ def test_command_line(matching_encoder, tmp_path, monkeypatch, own_cache):
         (["--model", str(matching_encoder)], "no trained cross-encoder"),
         (["--settings", "en-xx"], "The setting 'en-xx' is not to be had"),
         (["--first-stage", str(tmp_path / "none")], "There is no model folder"),
-        (["--lists-in", "xx"], "no candidates in 'xx'"),
+        (["--lists-in", "xx"], "no questions and no candidates in 'xx', in which the lists are to be found"),
     ):
         done = CliRunner().invoke(cli.main, [*asked, *wrong])
         assert done.exit_code == 1 and told in done.output and done.output.count("error") == 1, done.output
