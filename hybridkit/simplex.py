@@ -105,12 +105,13 @@ def points(rows: "pd.DataFrame") -> "pd.DataFrame":
     """Means over seeds, a row a mixture of the simplex: mixture, mono, cross, multi, seeds, and a column a metric.
 
     `rows`: of `comparison.collect`, of one encoder, settings, benchmark and scope. BM25 and mixtures that are more than
-    three weights are left out. Raises KitError where several encoders, settings, benchmarks or scopes are mixed.
+    three weights are left out. Raises KitError where several encoders, settings, benchmarks, scopes or embeddings are
+    mixed.
     """
     from hybridkit.params import mixture_order
 
     on = rows[(rows["beyond"] == "") & rows["mono"].notna()]
-    for column in ("encoder", "settings", "benchmark", "scope"):
+    for column in ("encoder", "settings", "benchmark", "scope", "embeddings"):
         if len(several := sorted(on[column].unique())) > 1:
             raise KitError(f"The rows are of several {column}: {', '.join(several)}; choose one of them first.")
     identity = ["mixture", "mono", "cross", "multi"]
