@@ -38,7 +38,7 @@ from hybridkit.runs import MANIFEST, Run, encoder_label, provenance, read_manife
 RUN_NOTEBOOKS = ("02_sampling", "03_training", "04_evaluation", "05_bias")
 DATA_NOTEBOOK = "01_data"
 #: What looks at all finished runs of a profile, after them.
-LAST_NOTEBOOKS = ("06_compare", "07_verdict")
+LAST_NOTEBOOKS = ("06_compare", "07_verdict", "08_ratio_study")
 #: What the paper's comparison needs, in its order.
 MIXTURES = ("mono", "hybrid-0.75", "hybrid-0.50", "hybrid-0.25", "cross")
 #: A run whose worker was lost is started again this many times.
@@ -312,7 +312,7 @@ def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:
 
 
 def execute_single(notebook: str, values: dict, surroundings: dict[str, str]) -> Outcome:
-    """Execute a notebook that belongs to the whole profile (01, 06 and 07), always anew."""
+    """Execute a notebook that belongs to the whole profile (01, 06, 07 and 08), always anew."""
     os.environ.update(surroundings)
     parameters = Parameters(**values)
     output = paths.outputs() / parameters.profile / f"{notebook}.ipynb"

@@ -1,4 +1,4 @@
-"""Figures of a study over the simplex of mixtures: ternary maps, the Pareto front, the edge from cross to mono."""
+"""Figures of a study over the simplex of mixtures: maps, the Pareto front, the edge from cross to mono, differences."""
 
 import matplotlib.pyplot as plt
 import mpltern  # noqa: F401 (its import makes the projection "ternary" known)
@@ -11,6 +11,7 @@ from matplotlib.transforms import ScaledTranslation
 from hybridkit.errors import KitError
 from hybridkit.figures import PALETTE, Picture, picture
 from hybridkit.simplex import DISTANCE, GOALS, on_front
+from hybridkit.statistics import LOWER_IS_BETTER
 
 _WEIGHTS = ["mono", "cross", "multi"]
 #: Where the paper reports that the results change little (section on the batch ratio): alpha, the share of mono.
@@ -174,25 +175,30 @@ def _dots(axis, ordered: pd.DataFrame, goal: str, colour) -> None:
 
 
 def edge_curve(edge: pd.DataFrame, title: str) -> Picture:
-    """The edge from cross (alpha 0) to mono (alpha 1): mAP in three settings, and rank distance, with their intervals.
+    """The edge from cross (alpha 0) to mono (alpha 1): mAP in three settings, and rank distance where it is defined, with
+    their intervals.
 
     `edge`: of `simplex.edge`, or with other intervals in its columns low and high; NaN where there is none. The grey
     region is FLAT, in which the paper reports stable results.
     """
     if edge.empty:
         raise KitError("There is no mixture of mono and cross alone to draw; finish runs such as mono and cross first.")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    panels = 1 + int(edge.loc[edge["metric"] == DISTANCE, "mean"].notna().any())
+    figure, axes = plt.subplots(1, panels, figsize=(5 * panels, 3.8), layout="constrained", squeeze=False)
+    left, right = axes[0, 0], axes[0, -1]
     told = []
     for metric, colour, shape in zip(GOALS, PALETTE, _SHAPES, strict=False):
         told += _curve(left, edge, metric, colour, shape)
-    told += _curve(right, edge, DISTANCE, "black", ("D", "-"))
-    for axis in (left, right):
+    if panels == 2:
+        told += _curve(right, edge, DISTANCE, "black", ("D", "-"))
+        right.set(ylabel="rank distance (log scale)", yscale="log")
+    for axis in axes[0]:
         axis.axvspan(*FLAT, color="#dddddd", zorder=0, label="paper: stable (.4 to .6)")
         axis.set(xlabel="alpha: share of mono batches, the rest is cross", xlim=(-0.03, 1.03))
         axis.spines[["top", "right"]].set_visible(False)
     left.set(ylabel="mAP", ylim=(0, 1.03))
-    right.set(ylabel="rank distance (log scale)", yscale="log")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    handles = left.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=2 * panels, frameon=False, fontsize=9)
     figure.suptitle(f"{title} (bars: intervals, where there are several seeds)", fontsize=11)
     return picture(
         figure, f"{title}. " + "; ".join(told) + f". Grey: alpha from {FLAT[0]} to {FLAT[1]}, stable in the paper."
@@ -216,3 +222,93 @@ def _curve(axis, edge: pd.DataFrame, metric: str, colour, shape: tuple[str, str]
     ends += f"{_number(part['mean'].iloc[-1], metric)} at alpha {part['mono'].iloc[-1]:g}"
     between = f", in the grey region {_number(inside.min(), metric)} to {_number(inside.max(), metric)}"
     return [ends + (between if len(inside) else "")]
+
+
+def triangle(table: pd.DataFrame) -> Picture:
+    """Where each mixture of a table of `simplex.points` lies: corners pure, edges of two kinds, all three inside."""
+    _check(table)
+    figure = plt.figure(figsize=(7.6, 6), layout="constrained")
+    axis = figure.add_subplot(projection="ternary")
+    _corners(axis)
+    on = (table[_WEIGHTS] > 0).sum(axis=1)
+    looks = {1: ("s", "a corner: one kind of batch"), 2: ("o", "an edge: two kinds"), 3: ("^", "inside: all three")}
+    for count, (marker, label) in looks.items():
+        part = table.loc[on == count, _WEIGHTS].to_numpy()
+        if len(part):
+            axis.scatter(*part.T, marker=marker, s=60, color=PALETTE[count - 1], label=label, zorder=3, clip_on=False)
+    for name, place in zip(table["mixture"], table[_WEIGHTS].to_numpy(), strict=True):
+        _name(axis, name, place)
+    figure.legend(loc="upper left", frameon=False, fontsize=9)
+    told = ", ".join(f"{(on == count).sum()} {label.partition(':')[0]}" for count, (_, label) in looks.items())
+    return picture(
+        figure,
+        "A triangle with mono at the top, cross at the left and multi at the right. Of the "
+        f"{len(table)} mixtures so many lie on a corner, an edge, inside: {told}.",
+    )
+
+
+def _name(axis, name: str, place: np.ndarray) -> None:
+    """Write the name of a mixture beside its dot, outside of the triangle; a corner's is that of LAReQA."""
+    mono, cross, multi = place > 0
+    away = {"va": "bottom", "ha": "center", "at": (0, 8)}
+    if place.max() == 1:
+        name, away["at"] = "X-X-mono" if mono else "X-Y" if cross else "X-X", (-34 if mono else 0, 10)
+    elif not mono:
+        away |= {"va": "top", "at": (0, -8)}
+    elif not cross or not multi:
+        away |= {"va": "center", "ha": "right" if cross else "left", "at": (-9 if cross else 9, 0)}
+    shift = ScaledTranslation(*(points / 72 for points in away.pop("at")), axis.figure.dpi_scale_trans)
+    text = axis.text(*place, name.removeprefix("mix-").replace("0.", "."), size=8.5, zorder=4, **away)
+    text.set_transform(text.get_transform() + shift)
+    text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
+
+
+def differences(table: pd.DataFrame, title: str) -> Picture:
+    """Differences from the baseline with their intervals, a row a recipe and a panel a metric; right is always better.
+
+    `table`: of `statistics.compare_with`, of one encoder, benchmark and scope. Full dots are those called real. mAP has
+    a linear axis; rank distance has its sign turned, and an axis that is logarithmic beyond 10.
+    """
+    if table.empty:
+        raise KitError("There is no difference to draw; the baseline and another mixture must share a seed.")
+    recipes, metrics = list(dict.fromkeys(table["recipe"])), list(dict.fromkeys(table["metric"]))
+    size = 3 * len(metrics) + 1.6, 0.27 * len(recipes) + 1.6
+    figure, axes = plt.subplots(1, len(metrics), figsize=size, sharey=True, layout="constrained", squeeze=False)
+    told = []
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        part = table[table["metric"] == metric].set_index("recipe")
+        _forest(axis, part, [recipes.index(name) for name in part.index], metric in LOWER_IS_BETTER)
+        axis.set_title(metric, fontsize=10)
+        better = part["verdict"] == "real: better"
+        told.append(f"{metric}: {better.sum()} really better, {(part['verdict'] == 'real: worse').sum()} really worse")
+    axes[0][0].set_yticks(range(len(recipes)), recipes)
+    axes[0][0].set_ylim(len(recipes) - 0.4, -0.6)
+    baseline = table["baseline"].iloc[0]
+    figure.suptitle(f"{title}: differences from {baseline}", fontsize=12)
+    figure.supxlabel(
+        "blue dots, right of the line: better than the baseline; orange squares: worse; full: real; hollow: not shown",
+        fontsize=9,
+    )
+    return picture(figure, f"{title}: {len(recipes)} mixtures against {baseline}, with intervals. {'; '.join(told)}.")
+
+
+def _forest(axis, part: pd.DataFrame, rows: list[int], turned: bool) -> None:
+    """The differences of one metric, `turned` where less is better."""
+    sign = -1 if turned else 1
+    middle, ends = sign * part["difference"], sign * part[["low", "high"]]
+    better, real = middle > 0, part["verdict"].str.startswith("real")
+    for row, value, low, high, good, full in zip(
+        rows, middle, ends.min(axis=1), ends.max(axis=1), better, real, strict=True
+    ):
+        colour = PALETTE[0] if good else PALETTE[3]
+        axis.plot([low, high], [row, row], color=colour, linewidth=1.5, zorder=2)
+        face = colour if full else "white"
+        axis.scatter(value, row, s=34, marker="o" if good else "s", edgecolor=colour, facecolor=face, zorder=3)
+    axis.axvline(0, color="black", linewidth=0.8)
+    if turned:
+        axis.set_xscale("symlog", linthresh=10)
+        axis.margins(x=0.12)
+        axis.tick_params(axis="x", labelsize=7)
+    axis.set_xlabel("less rank distance" if turned else "more mAP", fontsize=9)
+    axis.grid(axis="y", color="#eeeeee")
+    axis.spines[["top", "right"]].set_visible(False)

@@ -282,9 +282,36 @@ def test_figures_say_what_they_show(rows):
     of = ties["metric"] == simplex.DISTANCE
     ties.loc[of, ["mean", "low", "high"]] = 0.4, -0.1, 0.9  # golds that tie: nearer than one rank
     assert "rank distance from 0 at alpha 0 to 0 at alpha 1" in ternary_figures.edge_curve(ties, "Made up").alt
+    assert "3 a corner, 9 an edge, 4 inside" in ternary_figures.triangle(table).alt
     line = table[table["multi"] == 0].assign(**{"multilingual mAP": np.nan})  # nothing to interpolate between
     assert "multilingual mAP is not defined" in ternary_figures.ternary_maps(line, "Few").alt
     with pytest.raises(KitError, match="no mixture to draw"):
         ternary_figures.ternary_maps(table[:0], "None")
+    within = ternary_figures.edge_curve(simplex.edge(rows[rows["metric"] != simplex.DISTANCE]), "One panel")
+    assert "cross-lingual mAP from" in within.alt and "rank distance" not in within.alt
     with pytest.raises(KitError, match="no mixture of mono and cross alone"):
         ternary_figures.edge_curve(simplex.edge(rows[rows["multi"] > 0]), "None")
+
+
+def test_figure_of_differences_says_which_are_real():
+    from hybridkit import ternary_figures
+
+    made_up = {
+        "recipe": ["mono", "cross"] * 2,
+        "baseline": "uniform",
+        "metric": ["cross-lingual mAP"] * 2 + ["rank distance"] * 2,
+    }
+    made_up |= {"difference": [-0.1, 0.2, 300, -40], "low": [-0.2, np.nan, 200, -50], "high": [0.1, np.nan, 400, -30]}
+    table = pd.DataFrame(
+        made_up | {"verdict": ["not shown", "not enough seeds (1 of 6)", "real: worse", "real: better"]}
+    )
+    alt = ternary_figures.differences(table, "Made up").alt
+    assert "2 mixtures against uniform" in alt and "cross-lingual mAP: 0 really better, 0 really worse" in alt
+    assert "rank distance: 1 really better, 1 really worse" in alt
+    with pytest.raises(KitError, match="no difference to draw"):
+        ternary_figures.differences(table[:0], "None")
+
+
+def test_points_of_several_kinds_of_embeddings_are_not_mixed(rows):
+    with pytest.raises(KitError, match="several embeddings: as trained, centred"):
+        simplex.points(pd.concat([rows, rows.assign(embeddings="centred")]))
