@@ -199,8 +199,8 @@ def check_lexicons(parameters: "Parameters") -> str:
     pairs = {(s, t) for s, t in product(p.languages, targets) if s != t}
     if not pairs:
         raise KitError(
-            f"switch_query_to and switch_passage_to name {p.languages[0]} alone, the only language that is trained on, so "
-            "nothing would be switched; name another, or set switch_probability to 0.0."
+            f"switch_query_to and switch_passage_to name {p.languages[0]} alone, the only language that is trained on, "
+            "so nothing would be switched; name another, or set switch_probability to 0.0."
         )
     return lexicons.check(p.switch_lexicons, pairs)
 
