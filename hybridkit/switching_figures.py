@@ -1,6 +1,7 @@
 """Code-switched runs among the runs of a study, and figures of what the switching probability does."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +16,8 @@ from hybridkit.reranking import KINDS
 _PANELS = ("monolingual mAP", "cross-lingual mAP", "multilingual mAP", "rank distance")
 _CURVE = "mono, words switched with p"
 _LINES = (("--", PALETTE[1]), (":", PALETTE[2]), ("-.", PALETTE[4]))
-_MARKS = (("D", PALETTE[3]), ("s", PALETTE[1]), ("^", PALETTE[5]), ("v", PALETTE[6]))
+# The marker of another mixture, its colour, and how far beside its probability it stands, so as not to hide the curve.
+_MARKS = (("D", PALETTE[3], 0.04), ("s", PALETTE[1], -0.04), ("^", PALETTE[5], 0.08), ("v", PALETTE[6], -0.08))
 
 
 def probabilities(rows: pd.DataFrame) -> pd.DataFrame:
@@ -114,12 +116,12 @@ def _panel(axis, table: pd.DataFrame, metric: str, by_probability, lines, marks)
     there = {name: at for name, at in by_probability.items() if name in table.index}
     _points(axis, table.loc[list(there)], list(there.values()), color=PALETTE[0], marker="o", label=_CURVE)
     lines = [name for name in lines if name in table.index]
-    for name, (style, colour) in zip(lines, _LINES, strict=False):
+    for name, (style, colour) in zip(lines, cycle(_LINES)):
         axis.axhline(table.loc[name, "mean"], color=colour, linestyle=style, label=name)
     marks = {name: at for name, at in marks.items() if name in table.index}
-    for (name, at), (marker, colour) in zip(marks.items(), _MARKS, strict=False):
-        _points(axis, table.loc[[name]], [at], color=colour, marker=marker, linestyle="none", label=name)
-    axis.set(title=metric, xlabel="p", xlim=(-0.05, 1.05), xticks=[0, 0.25, 0.5, 0.75, 1])
+    for (name, at), (marker, colour, beside) in zip(marks.items(), cycle(_MARKS)):
+        _points(axis, table.loc[[name]], [at + beside], color=colour, marker=marker, linestyle="none", label=name)
+    axis.set(title=metric, xlabel="p", xlim=(-0.1, 1.1), xticks=[0, 0.25, 0.5, 0.75, 1])
     axis.set_xticklabels(["0", ".25", ".5", ".75", "1"])
     if metric != "rank distance":
         axis.set_ylim(0, 1.03)

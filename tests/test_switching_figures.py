@@ -52,6 +52,7 @@ def test_the_curve_has_the_mono_runs_that_differ_in_the_probability_alone():
     table = rows(INSIDE, switched(1.0), ELEVEN, moving, by_phrase, switched(0.25), HYBRID, MONO)
     found = switching_figures.curve(table)
     assert list(found.items()) == [("mono", 0.0), ("switched-0.25", 0.25), ("switched-1.00", 1.0)]
+    assert switching_figures.curve(rows(MONO, moving)) == {}  # it ends with cross batches
 
 
 def test_of_two_ways_with_one_probability_each_the_curve_has_the_one_to_fewer_languages():
