@@ -17,7 +17,9 @@ MARGINS = {DISTANCE: float(np.log2(1.25))}
 MARGIN = 0.01
 #: A choice is sure if it costs no more than the margin in this share of the draws.
 SURE = 0.95
-_COLUMNS = ["goal", "figure", "choose", "seeds", "best in", "costs little in", "about as good", "how sure"]
+#: So many mixtures that are about as good are named, and more are counted.
+_NAMED = 5
+_COLUMNS = ["goal", "figure", "choose", "reaches", "seeds", "best in", "costs little in", "about as good", "how sure"]
 
 
 def goals(draws: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -37,7 +39,7 @@ def goals(draws: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 def choices(draws: Mapping[str, pd.DataFrame], seeds: int) -> pd.DataFrame:
     """The mixture to choose for each goal, a row a goal.
 
-    Columns: goal, figure, choose (the best in the mean over draws), seeds (as given), best in (the share of draws in
+    Columns: goal, figure, choose (the best in the mean over draws), reaches (its figure), seeds (as given), best in (the share of draws in
     which it is the best; draws with ties count in part), costs little in (the share in which it is at most MARGIN below
     the best of the draw, whichever that is), about as good (the mixtures that are at most MARGIN below it in the mean,
     itself among them) and how sure, in a word: "sure" needs SURE of the draws and MINIMUM_SEEDS seeds.
@@ -50,7 +52,8 @@ def choices(draws: Mapping[str, pd.DataFrame], seeds: int) -> pd.DataFrame:
         share = float(((values[best] == top) / ties).mean())
         little = float((top - values[best] <= margin).mean())
         near = sorted(mean.index[mean >= mean[best] - margin], key=mixture_order)
-        rows.append((WANTED[figure], figure, best, seeds, share, little, near, _how_sure(little, seeds)))
+        reached = float(2 ** -mean[best] if figure == DISTANCE else mean[best])
+        rows.append((WANTED[figure], figure, best, reached, seeds, share, little, near, _how_sure(little, seeds)))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -62,17 +65,32 @@ def _how_sure(little: float, seeds: int) -> str:
     return "sure" if seeds >= MINIMUM_SEEDS else f"fairly: {seeds} seeds"
 
 
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of `choices` for the eye: shares in per cent, and names where there are few."""
+    shares = {name: (100 * table[name]).map("{:.0f} %".format) for name in ("best in", "costs little in")}
+    rows = table.to_dict("records")
+    texts = {"reaches": [_reached(row) for row in rows], "about as good": [_others(row) for row in rows]}
+    return table.assign(**shares, **texts).drop(columns=["figure", "seeds"]).set_index("goal")
+
+
 def told(row: Mapping) -> str:
-    """A row of `choices` in a few sentences."""
+    """A row of `choices` in words."""
+    if len(row["about as good"]) > _NAMED + 1:
+        many = len(row["about as good"])
+        return f"{row['goal']}: many do; {many} mixtures are about as good, {row['choose']} with {_reached(row)} among them"
+    reached = f"{row['choose']}, which reaches {_reached(row)}"
+    return f"{row['goal']}: choose {reached} ({row['how sure']}); about as good: {_others(row)}"
+
+
+def _reached(row: Mapping) -> str:
+    """What the choice reaches: mAP, or a rank distance."""
+    return f"{row['reaches']:,.0f}" if row["figure"] == DISTANCE else f"{row['reaches']:.3f}"
+
+
+def _others(row: Mapping) -> str:
+    """What is about as good as the choice: the names, or how many there are."""
     others = [name for name in row["about as good"] if name != row["choose"]]
-    near = ", ".join(others) or "none"
-    if len(others) > 5:
-        near = f"{len(others)} others, so let another goal decide among them"
-    loss = "a quarter more rank distance" if row["figure"] == DISTANCE else f"{MARGIN:g} of mAP"
-    return (
-        f"{row['goal']}: choose {row['choose']}. It is the best in {100 * row['best in']:.0f} % of the draws, and "
-        f"costs at most {loss} in {100 * row['costs little in']:.0f} % of them. About as good: {near}. How sure: {row['how sure']}."
-    )
+    return ", ".join(others) or "none" if len(others) <= _NAMED else f"{len(others)} others"
 
 
 def losses(draws: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
