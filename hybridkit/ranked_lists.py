@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hybridkit.errors import KitError
-from hybridkit.files import holds_only, written_whole
-from hybridkit.ranks import check_shape, distinct_languages, read_table, strings, take, write_table
+from hybridkit.files import holds_only
+from hybridkit.ranks import check_shape, distinct_languages, read_table, strings, take, write_tables
 from hybridkit.streams import Stream
 
 if TYPE_CHECKING:
@@ -103,13 +103,8 @@ class RankedLists:
             "depth": self.places.shape[1],
             "pools": {language: int(size) for language, size in zip(self.pools, self.pool_sizes)},
         }
-        with written_whole(folder) as stage:
-            stage.mkdir()
-            write_table(queries, stage / "queries.parquet")
-            candidates = {"id": self.candidate_ids, "language": self.candidate_languages}
-            write_table(candidates, stage / "candidates.parquet")
-            (stage / "about.json").write_text(json.dumps(about, ensure_ascii=False, indent=1) + "\n", "utf-8")
-        return folder
+        candidates = {"id": self.candidate_ids, "language": self.candidate_languages}
+        return write_tables(folder, {"queries": queries, "candidates": candidates}, about)
 
     @classmethod
     def open(cls, folder: str | Path) -> "RankedLists":

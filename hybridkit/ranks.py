@@ -104,12 +104,7 @@ class GoldRanks:
             "system": self.system,
             "pools": {language: int(size) for language, size in zip(self.pools, self.pool_sizes)},
         }
-        with written_whole(folder) as stage:
-            stage.mkdir()
-            write_table(queries, stage / "queries.parquet")
-            write_table(golds, stage / "golds.parquet")
-            (stage / "about.json").write_text(json.dumps(about, ensure_ascii=False, indent=1) + "\n", "utf-8")
-        return folder
+        return write_tables(folder, {"queries": queries, "golds": golds}, about)
 
     @classmethod
     def open(cls, folder: str | Path) -> "GoldRanks":
@@ -145,6 +140,16 @@ def check_replaceable(folder: Path) -> None:
     """Raise KitError where gold ranks cannot be written without losing something else."""
     if not holds_only(folder, _FILES):
         raise KitError(f"{folder} holds something else than gold ranks, which would be lost: name a new folder.")
+
+
+def write_tables(folder: Path, tables: dict[str, dict[str, np.ndarray]], about: dict) -> Path:
+    """Write tables by their names (`write_table`), and about.json; the folder appears whole or stays as it was."""
+    with written_whole(folder) as stage:
+        stage.mkdir()
+        for name, columns in tables.items():
+            write_table(columns, stage / f"{name}.parquet")
+        (stage / "about.json").write_text(json.dumps(about, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    return folder
 
 
 def write_table(columns: dict[str, np.ndarray], path: Path) -> None:
