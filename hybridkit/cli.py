@@ -208,12 +208,16 @@ def compare(profile, baseline, metrics, csv_file) -> None:
     """Set finished runs side by side: three settings and rank distance, by mixture.
 
     With --baseline: every difference from it, with interval, p, effect size and verdict. Runs that are trained and
-    evaluated count there, whether or not their notebooks are executed.
+    evaluated count there, whether or not they are finished; without it a line tells how many runs wait to be.
     """
+    from hybridkit import display
+
     if metrics and not baseline:
         raise click.UsageError("--metric goes with --baseline.")
     _check_places(csv_file)
     table = _differences(profile, baseline, metrics) if baseline else _compare_table(profile)
+    if not baseline and (told := display.waiting(profile)):
+        click.echo(told)
     if csv_file:
         _write_csv(csv_file, table)
 

@@ -538,6 +538,19 @@ def test_command_line(outputs, tmp_path):
     assert f"| {row.mean:,.0f} | {row.baseline_mean:,.0f} | {row.difference:+,.1f} |" in line
 
 
+def test_command_line_tells_of_runs_that_wait_to_be_finished(outputs):
+    staged = [runs.Run(for_run("tiny", "hybrid-0.50", seed)).staging for seed in (0, 1)]
+    assert "Trained" not in call().output  # they are in work, and not trained yet
+    (staged[0] / "training.json").write_text("{}")
+    (line,) = [line for line in call().output.splitlines() if "Trained" in line]
+    assert "not in these tables: 1 run (named by" in line and "`hybridkit sweep --profile tiny` with" in line
+    (staged[1] / "training.json").write_text("{}")
+    assert "tables: 2 runs (" in call().output
+    (staged[1] / "failure.json").write_text("{}")
+    assert "tables: 1 run (" in call().output  # `hybridkit status` tells of the other that it failed
+    assert "not in these tables" not in call("--baseline", "mono").output  # where it counts
+
+
 def test_command_line_tells_faults_in_a_sentence(outputs, tmp_path, monkeypatch):
     answer = call("--baseline", "uniform")
     assert answer.exit_code == 1
