@@ -179,6 +179,9 @@ def _mixtures(mixtures, run, seeds, grid, budget):
         return names, ()
     simplex.check_budget(budget, len(names), len(seeds))
     left = budget - len(names) * len(seeds)
+    if left and len(seeds) == 1:
+        told = "with one seed the Pareto front, and so where the budget goes, hangs on luck; better give --seeds 0,1,2."
+        warnings.warn(told, KitWarning, stacklevel=2)
     return names, simplex.refinement(run, points, seeds, left, divisions)
 
 
