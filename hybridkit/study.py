@@ -38,7 +38,7 @@ _STEPS = 2**11
 class Kept:
     """One run of the study by question, in the form that `statistics` takes (as `statistics.Replicate`)."""
 
-    recipe: str
+    mixture: str
     seed: int
     encoder: str
     settings: str
@@ -56,7 +56,7 @@ class Kept:
 def keep(one) -> Kept:
     """A replicate by question, over the languages of SCOPES, so that its gold ranks can be let go."""
     found = {(scope, name): its for scope, name, its in one.answers(comparison.HEADLINE) if scope in SCOPES}
-    return Kept(one.recipe, one.seed, one.encoder, one.settings, one.benchmark, one.asked, found)
+    return Kept(one.mixture, one.seed, one.encoder, one.settings, one.benchmark, one.asked, found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class Study:
     def only(self, mixtures: Collection[str]) -> "Study":
         """The part of some mixtures."""
         rows = self.rows[self.rows["mixture"].isin(list(mixtures))]
-        return Study(rows, [one for one in self.replicates if one.recipe in set(mixtures)], self.told)
+        return Study(rows, [one for one in self.replicates if one.mixture in set(mixtures)], self.told)
 
     def simplex(self) -> "Study":
         """The part of the mixtures that are three weights and no more."""
@@ -104,7 +104,7 @@ class Study:
         """The mixtures of mono and cross alone (`simplex.edge`), of one encoder and scope (`of`), with intervals over
         new seeds and new questions."""
         found = simplex.edge(self.rows[self.rows["embeddings"] == comparison.EMBEDDINGS[False]])
-        known = statistics.with_intervals(self.replicates).set_index(["recipe", "metric"])[["low", "high"]]
+        known = statistics.with_intervals(self.replicates).set_index(["mixture", "metric"])[["low", "high"]]
         return found.drop(columns=["low", "high"]).join(known, on=["mixture", "metric"])
 
     def common(self) -> tuple[list[str], list[int]]:
@@ -112,7 +112,7 @@ class Study:
         mixtures as possible have in common; mixtures without them are left out. KitError where there is no run."""
         found: dict[str, set[int]] = {}
         for one in self.replicates:
-            found.setdefault(one.recipe, set()).add(one.seed)
+            found.setdefault(one.mixture, set()).add(one.seed)
         if not found:
             raise KitError("There are no runs to draw from; choose an encoder and languages that the study has.")
         least = min(SEEDS, max(map(len, found.values())))
@@ -131,7 +131,7 @@ class Study:
         found: dict[str, dict[tuple[str, int], np.ndarray]] = {}
         for one in self.replicates:
             for _, metric, its in one.answers(metrics):
-                found.setdefault(metric, {})[one.recipe, one.seed] = its.values
+                found.setdefault(metric, {})[one.mixture, one.seed] = its.values
         several = seeds if len(seeds) > 1 else seeds * 2  # the same model twice: drawing between them changes nothing
         return {
             metric: pd.DataFrame(
@@ -191,7 +191,7 @@ def save(place: Path, rows: pd.DataFrame, found: Iterable, told: dict) -> None:
     asked = {}
     for one in map(keep, found):
         asked[one.benchmark] = one.asked[0]
-        which = (one.encoder, one.settings, one.recipe, one.seed, one.benchmark)
+        which = (one.encoder, one.settings, one.mixture, one.seed, one.benchmark)
         answers |= {(*which, *place): its for place, its in one.kept.items()}
     keys = kept[["encoder", "settings", "mixture", "seed", "benchmark", "scope", "metric"]].itertuples(index=False)
     trained = kept["embeddings"] == comparison.EMBEDDINGS[False]
