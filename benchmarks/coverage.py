@@ -2,7 +2,7 @@
 
     python benchmarks/coverage.py [--repeats 2000] [--questions 200]
 
-Made-up differences between two recipes, of so many seeds and questions, with a known mean: of 0 and of 1 standard
+Made-up differences between two mixtures, of so many seeds and questions, with a known mean: of 0 and of 1 standard
 deviation of the seeds. What is due to seeds, to questions and to single questions of single seeds is drawn anew in
 every repeat; its shares of the variance of the mean are those of the columns. "Skewed" questions follow an exponential
 distribution; "right or wrong" answers are 0 or 1. "Percentile" is the plain hierarchical bootstrap, seeds and questions
@@ -28,11 +28,11 @@ SOURCES = {
     "right or wrong": (0.3, 0.3, 0.0),
 }
 DRAWS = 1000
-RECIPES = 20
+MIXTURES = 20
 
 
 def differences(random: np.random.Generator, what: str, seeds: int, questions: int) -> np.ndarray:
-    """Made-up differences (seeds, questions) between two recipes that are alike: their true mean is 0."""
+    """Made-up differences (seeds, questions) between two mixtures that are alike: their true mean is 0."""
     of_seeds, of_questions, single = SOURCES[what]
     if what == "right or wrong":
         return _right_or_wrong(random, of_seeds, of_questions, (seeds, questions))
@@ -88,13 +88,13 @@ def coverage(what: str, seeds: int, questions: int, repeats: int) -> dict[str, f
 
 
 def alarms(seeds: int, questions: int, repeats: int) -> tuple[float, float]:
-    """How often any of RECIPES recipes that all equal the baseline has an adjusted p of 0.05, and is called different."""
+    """How often any of MIXTURES mixtures that all equal the baseline has an adjusted p of 0.05, and is called different."""
     random = np.random.default_rng([seeds, questions])
     found = np.zeros(2)
     for _ in range(repeats):
         base = differences(random, "seeds and questions", seeds, questions)
         rows = []
-        for _ in range(RECIPES):
+        for _ in range(MIXTURES):
             values = differences(random, "seeds and questions", seeds, questions) - base
             difference = statistics.estimate(values)
             flipped = statistics.sign_flip_p(values.mean(axis=1))
@@ -119,7 +119,7 @@ def main() -> None:
         print("| " + " | ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()) + " |")
     low, real = alarms(6, asked.questions, asked.repeats // 2)
     print(
-        f"\nTables of {RECIPES} recipes that equal their baseline, 6 seeds: an adjusted p of {statistics.LEVEL} or less in"
+        f"\nTables of {MIXTURES} mixtures that equal their baseline, 6 seeds: an adjusted p of {statistics.LEVEL} or less in"
     )
     print(f"{low:.1%}, a difference called real in {real:.1%}.")
 

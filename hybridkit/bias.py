@@ -17,18 +17,18 @@ from hybridkit.ranks import GoldRanks, chosen
 def rank_distance(gold: GoldRanks, languages: Sequence[str] | None = None) -> pd.DataFrame:
     """Rank distance by query language: the worst minus the best rank of a query's golds in the multilingual pool.
 
-    Columns: query_language, queries, mean, median, chance, mean_log, ratio. Only queries with two golds or more count.
-    `languages` restricts queries and candidates (None: all). `chance` is the expected distance when the pool is in
+    Columns: query_language, queries, mean, median, chance, mean_log, ratio. Only queries whose golds are in two
+    languages or more count (`extremes`): of passages in one language there is no bias to tell. `languages` restricts queries and candidates (None: all). `chance` is the expected distance when the pool is in
     random order, (N + 1) (g - 1) / (g + 1) for N candidates and g golds, averaged over the queries; `ratio` is
     mean / chance; `mean_log` is the mean of log10(1 + distance), so that a distance of 0, where all tie, has one.
 
-    Source: arXiv 2408.10536, section 4, after arXiv 2305.09025; table 2 there is the mean of `mean` over the query
-    languages. The chance level, `ratio` and `mean_log` are the kit's own. Range: from g - 1 (0 where golds tie) to
+    Source: arXiv 2408.10536, section 4, after arXiv 2305.09025: over "parallel [...] relevant documents across different
+    languages" (footnote 6); table 2 there is the mean of `mean` over the query languages. The chance level, `ratio` and `mean_log` are the kit's own. Range: from g - 1 (0 where golds tie) to
     N - 1; `ratio` from 0, and above 1 where whole languages are listed one after another. Rewards parallel passages
     that stand together, wherever that is. Misleads: a useless system that keeps them together at the bottom is
     perfect; a mean hangs on few bad ranks (see `median` and `mean_log`), and a maximum on one language.
     """
-    rows = _extremes(gold, languages)
+    rows = extremes(gold, languages)
     rows["value"] = rows["worst"] - rows["best"]
     rows["chance"] = (rows["candidates"] + 1) * (rows["golds"] - 1) / (rows["golds"] + 1)
     rows["log"] = np.log10(1 + rows["value"])
@@ -48,7 +48,7 @@ def worst_rank(gold: GoldRanks, languages: Sequence[str] | None = None) -> pd.Da
     distance it does not reward a system that finds nothing. Misleads: it mixes quality and bias (a weak system without
     any bias has a bad value), and one language decides it.
     """
-    rows = _extremes(gold, languages)
+    rows = extremes(gold, languages)
     rows["value"] = rows["worst"]
     rows["chance"] = rows["golds"] * (rows["candidates"] + 1) / (rows["golds"] + 1)
     rows["log"] = np.log10(rows["value"])
@@ -159,25 +159,38 @@ def _equal_rank_probability(rows: pd.DataFrame) -> pd.DataFrame:
     return each
 
 
-def _extremes(gold: GoldRanks, languages: Sequence[str] | None) -> pd.DataFrame:
-    """Best and worst rank, number of golds and of candidates, and language of each query with two golds or more."""
-    query, _, ranks, candidates = _multilingual(gold, languages)
+def extremes(gold: GoldRanks, languages: Sequence[str] | None = None) -> pd.DataFrame:
+    """Best and worst rank in the multilingual pool of each query whose golds are in two languages or more.
+
+    Columns: query (its row), query_language, best, worst, golds (how many), candidates (of the pool). `languages` as in
+    `rank_distance`, which with everything that is called so is made from these.
+    """
+    query, language, ranks, candidates = _multilingual(gold, languages)
+    parallel = in_several_languages(query, language)
+    query, ranks = query[parallel], ranks[parallel]
     starts = np.flatnonzero(np.diff(query, prepend=-1))
     if not len(starts):
-        return pd.DataFrame(
-            {name: [] for name in ("query_language", "best", "worst", "golds", "candidates")}, dtype=float
-        )
-    golds = np.diff(starts, append=len(query))
-    rows = pd.DataFrame(
+        names = ("query", "query_language", "best", "worst", "golds", "candidates")
+        return pd.DataFrame({name: np.zeros(0, np.int64 if name == "query" else float) for name in names})
+    return pd.DataFrame(
         {
+            "query": query[starts],
             "query_language": gold.query_languages[query[starts]],
             "best": np.minimum.reduceat(ranks, starts),
             "worst": np.maximum.reduceat(ranks, starts),
-            "golds": golds,
+            "golds": np.diff(starts, append=len(query)),
             "candidates": candidates,
         }
     )
-    return rows[golds > 1].copy()
+
+
+def in_several_languages(query: np.ndarray, language: np.ndarray) -> np.ndarray:
+    """Which golds (golds,) belong to a query with golds in two languages or more; `query` (golds,) is ascending."""
+    starts = np.flatnonzero(np.diff(query, prepend=-1))
+    if not len(starts):
+        return np.zeros(0, bool)
+    golds = np.diff(starts, append=len(query))
+    return np.repeat(np.logical_or.reduceat(language != np.repeat(language[starts], golds), starts), golds)
 
 
 def _by_language(rows: pd.DataFrame) -> pd.DataFrame:

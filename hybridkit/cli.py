@@ -179,6 +179,9 @@ def _mixtures(mixtures, run, seeds, grid, budget):
         return names, ()
     simplex.check_budget(budget, len(names), len(seeds))
     left = budget - len(names) * len(seeds)
+    if left and len(seeds) == 1:
+        told = "with one seed the Pareto front, and so where the budget goes, hangs on luck; better give --seeds 0,1,2."
+        warnings.warn(told, KitWarning, stacklevel=2)
     return names, simplex.refinement(run, points, seeds, left, divisions)
 
 
@@ -208,12 +211,16 @@ def compare(profile, baseline, metrics, csv_file) -> None:
     """Set finished runs side by side: three settings and rank distance, by mixture.
 
     With --baseline: every difference from it, with interval, p, effect size and verdict. Runs that are trained and
-    evaluated count there, whether or not their notebooks are executed.
+    evaluated count there, whether or not they are finished; without it a line tells how many runs wait to be.
     """
+    from hybridkit import display
+
     if metrics and not baseline:
         raise click.UsageError("--metric goes with --baseline.")
     _check_places(csv_file)
     table = _differences(profile, baseline, metrics) if baseline else _compare_table(profile)
+    if not baseline and (told := display.waiting(profile)):
+        click.echo(told)
     if csv_file:
         _write_csv(csv_file, table)
 

@@ -255,7 +255,7 @@ def _difference(row) -> dict[str, str]:
     interval = "not known" if np.isnan(row.low) else f"{row.low:+,.{finer}f} to {row.high:+,.{finer}f}"
     return {
         "metric": row.metric,
-        "recipe": row.recipe,
+        "mixture": row.mixture,
         "seeds": str(row.seeds),
         "mean": f"{row.mean:,.{digits}f}",
         "baseline": f"{row.baseline_mean:,.{digits}f}",

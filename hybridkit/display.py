@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -133,10 +134,27 @@ def status_table(profile: str | None) -> str:
         told = [f"{_seconds(manifest):.0f} s", *(["numbers only"] if lacks_notebooks(manifest) else [])]
         told.append(str(manifest.get("finished")))
         lines.append(f"finished  {folder.relative_to(paths.outputs())}  ({', '.join(told)})")
-    for folder in sorted(paths.outputs().glob(f"{profile or '*'}/.staging/{'[0-9a-f]' * 16}/")):
+    for folder in _staged(profile):
         state = f"{_state_of(folder):8}  {folder.relative_to(paths.outputs())}"
         lines.append("  ".join(filter(None, [state, _which(folder), _doing(folder)])))
     return "\n".join(lines) or "No runs yet; start with `hybridkit sweep`."
+
+
+def waiting(profile: str) -> str:
+    """How many runs of a profile are trained and not finished, and what finishes them, in a line; "" for none."""
+    count = [_state_of(folder) for folder in _staged(profile)].count("trained")
+    if not count:
+        return ""
+    return (
+        f"Trained, but not finished, and so not in these tables: {count} run{'s' * (count > 1)} (named by `hybridkit "
+        f"status`). `hybridkit sweep --profile {profile}` with the same mixtures, seeds and settings finishes them: with "
+        "executed notebooks, or with --no-notebooks without."
+    )
+
+
+def _staged(profile: str | None) -> list[Path]:
+    """The staging folders of runs."""
+    return sorted(paths.outputs().glob(f"{profile or '*'}/.staging/{'[0-9a-f]' * 16}/"))
 
 
 def _seconds(manifest: dict) -> float:

@@ -137,8 +137,9 @@ def summary(gold: GoldRanks, languages: Sequence[str] | None = None) -> dict[str
     """Macro-averages of every metric as in the paper, and the rank distance; `languages` as in `table`.
 
     Monolingual: over languages. Cross-lingual: for each query language over the other languages' candidates, then
-    over query languages. Multilingual and rank distance: over query languages. Keys: "monolingual mAP" and so on,
-    "rank distance". NaN where the benchmark has no such setting.
+    over query languages. Multilingual and rank distance: over query languages, the latter of queries with golds in two
+    languages or more (`bias.extremes`). Keys: "monolingual mAP" and so on, "rank distance". NaN where the benchmark has
+    no such setting.
     """
     rows = table(gold, languages)
     means = rows.groupby(["setting", "query_language"]).mean(numeric_only=True).groupby("setting").mean()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridkit import metrics
+from hybridkit import bias, metrics
 from hybridkit.errors import KitError
 from hybridkit.ranks import GoldRanks, chosen
 
@@ -75,14 +75,16 @@ def figures(
 ) -> dict[tuple[str, str], Figure]:
     """Figures of the `wanted` settings and metrics, over queries and candidates in `languages`.
 
-    Their means are those of `metrics.summary`. The rank distance belongs to the multilingual setting.
+    Their means are those of `metrics.summary`. The rank distance belongs to the multilingual setting, and counts for the
+    queries of `bias.extremes`.
     """
     wanted = set(wanted)
     found = {}
     for setting in {setting for setting, _ in wanted}:
         golds, pools = _ranked(gold, languages, setting)
         for metric in {metric for kind, metric in wanted if kind == setting}:
-            values, numbers = _values(metric, golds)
+            distance = (setting, metric) == ("multilingual", "rank distance")
+            values, numbers = _distances(gold, languages) if distance else _values(metric, golds)
             found[setting, metric] = _figure(gold, languages, values, *np.divmod(numbers, pools))
     return found
 
@@ -102,17 +104,21 @@ def _ranked(gold: GoldRanks, languages: Sequence[str], setting: str) -> tuple[me
     return metrics.rank_golds(ranks[mine], number[mine]), pools
 
 
+def _distances(gold: GoldRanks, languages: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The rank distances, and the query of each."""
+    rows = bias.extremes(gold, languages)
+    return (rows["worst"] - rows["best"]).to_numpy(), rows["query"].to_numpy()
+
+
 def _values(metric: str, golds: metrics.RankedGolds) -> tuple[np.ndarray, np.ndarray]:
     """A metric's values, and the number of the query and pool of each."""
     name, _, cut = metric.partition("@")
-    if name == "rank distance":
-        several = golds.sizes > 1
-        last = golds.ranks[golds.starts + golds.sizes - 1]
-        return (last - golds.ranks[golds.starts])[several], golds.queries[several]
     known = {"mAP": metrics.average_precision, "MRR": metrics.reciprocal_rank}
     known |= {"Recall": lambda g: metrics.recall(g, int(cut)), "nDCG": lambda g: metrics.ndcg(g, int(cut))}
     if name not in known:
-        raise KitError(f"{metric!r} is no metric of the kit: write mAP, MRR, Recall@k, nDCG@k or rank distance.")
+        raise KitError(
+            f"{metric!r} is no metric of a setting: write mAP, MRR, Recall@k, nDCG@k or, multilingual, rank distance."
+        )
     return known[name](golds), golds.queries
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hybridkit import bias
 from hybridkit.errors import KitError
 from hybridkit.ranked_lists import RankedLists, drawn
 from hybridkit.ranks import GoldRanks
@@ -105,8 +106,7 @@ def _instead_of(run) -> str:
 
 def has_parallel_answers(gold: GoldRanks) -> bool:
     """Whether some query has relevant passages in several languages, so that there is a rank distance."""
-    pairs = set(zip(gold.gold_query.tolist(), gold.gold_language.tolist(), strict=True))
-    return len(pairs) > len({query for query, _ in pairs})
+    return bool(bias.in_several_languages(gold.gold_query, gold.gold_language).any())
 
 
 def select(gold: GoldRanks, every: int = EVERY) -> GoldRanks:

@@ -14,7 +14,7 @@ from hybridkit.params import Parameters
 from hybridkit.ranks import GoldRanks
 from hybridkit.statistics import Replicate
 
-_RECIPE = ("mixture", "mono", "cross", "multi")
+_MIXTURE = ("mixture", "mono", "cross", "multi")
 
 
 def of_profile(profile: str) -> Iterator[Replicate]:
@@ -38,16 +38,16 @@ def of_runs(chosen: Iterable[runs.Run]) -> Iterator[Replicate]:
 def of_folders(found: Iterable[tuple[Path, dict]]) -> Iterator[Replicate]:
     """The replicates of run folders with their manifests, one for each benchmark; gold ranks are read one by one.
 
-    The recipe is the mixture's name, followed by the weights and more where runs of one name are filled otherwise. A
+    Mixtures are told by name, followed by the weights and more where runs of one name are filled otherwise. A
     run of another version of the kit, or with damaged gold ranks, is left out with a KitWarning. KitError, which names
-    the folders, where two runs of one recipe and seed have the same settings, data and benchmarks: such as one that was
+    the folders, where two runs of one mixture and seed have the same settings, data and benchmarks: such as one that was
     trained before the encoder was made anew, and one after.
     """
     known = [one for one in map(_known, found) if one]
     if not known:
         return
-    rows = [one.model_dump(include=set(_RECIPE)) | {"beyond": one.beyond_weights()} for _, one, _ in known]
-    names = comparison.told_apart(pd.DataFrame(rows, columns=[*_RECIPE, "beyond"]))["mixture"]
+    rows = [one.model_dump(include=set(_MIXTURE)) | {"beyond": one.beyond_weights()} for _, one, _ in known]
+    names = comparison.told_apart(pd.DataFrame(rows, columns=[*_MIXTURE, "beyond"]))["mixture"]
     places: dict[tuple, Path] = {}
     for (folder, parameters, manifest), name in zip(known, names, strict=True):
         for benchmark in manifest["benchmarks"]:

@@ -1,6 +1,6 @@
 """Statistics of repeated runs, with seeds as replicates: intervals, paired tests, effect sizes (docs/statistics.md).
 
-A recipe (a mixture, say) is trained with several seeds, and the model of every seed answers the same questions: seeds and
+A mixture is trained with several seeds, and the model of every seed answers the same questions: seeds and
 questions are crossed, and both are a sample of what there might have been. A question is always meant in all its
 languages, since its translations stand or fall together.
 """
@@ -33,9 +33,9 @@ LOWER_IS_BETTER = (DISTANCE,)
 #: All sign flips are tried up to 16 seeds; beyond, so many at random.
 _FLIPS = 2**16
 _PLACE = ("encoder", "settings", "benchmark", "scope", "metric")
-_INTERVALS = [*_PLACE, "recipe", "seeds", "mean", "deviation", "low", "high"]
-_SHARES = [*_PLACE, "recipe", "seeds", "share"]
-_DIFFERENCES = [*_PLACE, "recipe", "baseline", "seeds", "mean", "baseline_mean", "difference", "low", "high", "p"]
+_INTERVALS = [*_PLACE, "mixture", "seeds", "mean", "deviation", "low", "high"]
+_SHARES = [*_PLACE, "mixture", "seeds", "share"]
+_DIFFERENCES = [*_PLACE, "mixture", "baseline", "seeds", "mean", "baseline_mean", "difference", "low", "high", "p"]
 _DIFFERENCES += ["sign_flip_p", "effect_size", "questions_won", "adjusted_p", "verdict"]
 
 
@@ -50,13 +50,13 @@ class Answers:
 
 @dataclass(frozen=True, eq=False)
 class Replicate:
-    """One replicate of a recipe: the gold ranks on a benchmark of the model trained with one seed.
+    """One replicate of a mixture: the gold ranks on a benchmark of the model trained with one seed.
 
     `scopes` are the languages to measure by their names (`comparison.scopes`). Only replicates of one `encoder` and
     of equal `settings` are ever compared.
     """
 
-    recipe: str
+    mixture: str
     seed: int
     gold: GoldRanks
     scopes: Mapping[str, Sequence[str]]
@@ -211,28 +211,28 @@ def effect_size(of_seeds: np.ndarray) -> float:
 
 
 def compare_with(baseline: str, replicates: Iterable[Replicate], metrics: Sequence[str] = METRICS) -> pd.DataFrame:
-    """Every recipe against the `baseline`, in pairs of equal seeds: a row a recipe, benchmark, scope and metric.
+    """Every mixture against the `baseline`, in pairs of equal seeds: a row a mixture, benchmark, scope and metric.
 
-    Columns: encoder, settings, benchmark, scope, metric, recipe, baseline, seeds (how many both have), mean and
+    Columns: encoder, settings, benchmark, scope, metric, mixture, baseline, seeds (how many both have), mean and
     baseline_mean (over these), difference (mean - baseline_mean, in the metric's unit), low and high (its interval),
     p (`estimate`), sign_flip_p (over seeds alone), effect_size (over seeds), questions_won (the share in which the
-    recipe is better in the mean over seeds; a tie is half a win), adjusted_p (p, for all rows of the table), verdict.
+    mixture is better in the mean over seeds; a tie is half a win), adjusted_p (p, for all rows of the table), verdict.
 
     The verdict is "real: better" or "real: worse" where both have MINIMUM_SEEDS or more, and adjusted_p and sign_flip_p
     are at most LEVEL; else "not shown", or "not enough seeds (3 of 6)". p are adjusted by the method of Benjamini and
     Yekutieli (Annals of Statistics 29, 2001, 1165-1188), as rows share questions, seeds and the baseline: of the
     differences called real at most one in twenty is expected to be none, however the tests depend on each other.
 
-    A replicate of a seed that the other recipe lacks is left out, and runs whose baseline is missing too, each with a
+    A replicate of a seed that the other mixture lacks is left out, and runs whose baseline is missing too, each with a
     KitWarning. `metrics` are named as in `metrics.summary`. KitError for a baseline or a metric that is not there, a
     seed that is given twice, or replicates that answered other questions.
     """
     found = _collected(replicates, metrics)
-    known = dict.fromkeys(recipe for recipes in found.values() for recipe in recipes)
+    known = dict.fromkeys(mixture for mixtures in found.values() for mixture in mixtures)
     if baseline not in known:
         there = f"there are {', '.join(known)}" if known else "no run has such figures"
         raise KitError(f"There is no run of the baseline {baseline!r}; {there}.")
-    rows = [_difference(place, baseline, recipes, other) for place, other, recipes in _pairs(found, baseline)]
+    rows = [_difference(place, baseline, mixtures, other) for place, other, mixtures in _pairs(found, baseline)]
     return judged(pd.DataFrame(rows, columns=_DIFFERENCES[:-2]))
 
 
@@ -247,39 +247,39 @@ def judged(differences: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_intervals(replicates: Iterable[Replicate], metrics: Sequence[str] = METRICS) -> pd.DataFrame:
-    """Every recipe's own figures: a row a recipe, benchmark, scope and metric.
+    """Every mixture's own figures: a row a mixture, benchmark, scope and metric.
 
-    Columns: encoder, settings, benchmark, scope, metric, recipe, seeds (how many), mean, deviation (over seeds), low and
+    Columns: encoder, settings, benchmark, scope, metric, mixture, seeds (how many), mean, deviation (over seeds), low and
     high: the interval over new seeds and new questions (`estimate`), NaN for one seed.
     """
     rows = []
-    for place, recipes in _collected(replicates, metrics).items():
-        for recipe, by_seed in recipes.items():
+    for place, mixtures in _collected(replicates, metrics).items():
+        for mixture, by_seed in mixtures.items():
             values = np.stack([one.values for one in by_seed.values()])
             mean = estimate(values)
             deviation = np.std(values.mean(axis=1), ddof=1) if len(values) > 1 else np.nan
-            rows.append((*place, recipe, len(values), mean.value, deviation, *mean.interval))
+            rows.append((*place, mixture, len(values), mean.value, deviation, *mean.interval))
     return pd.DataFrame(rows, columns=_INTERVALS)
 
 
 def best_in_draws(replicates: Iterable[Replicate], metrics: Sequence[str] = METRICS) -> pd.DataFrame:
-    """How often each recipe is the best where seeds and questions are drawn anew: how sure one can be which is best.
+    """How often each mixture is the best where seeds and questions are drawn anew: how sure one can be which is best.
 
-    Columns: encoder, settings, benchmark, scope, metric, recipe, seeds (how many all recipes have; others are left out,
-    and so, with a KitWarning, are benchmarks with fewer than two), share (of the draws of `drawn`; recipes that tie
+    Columns: encoder, settings, benchmark, scope, metric, mixture, seeds (how many all mixtures have; others are left out,
+    and so, with a KitWarning, are benchmarks with fewer than two), share (of the draws of `drawn`; mixtures that tie
     share theirs).
     """
     rows, left_out = [], {}
-    for place, recipes in _collected(replicates, metrics).items():
-        seeds = sorted(set.intersection(*map(set, recipes.values())))
+    for place, mixtures in _collected(replicates, metrics).items():
+        seeds = sorted(set.intersection(*map(set, mixtures.values())))
         if len(seeds) < 2:
-            fewest = min(recipes, key=lambda name: len(recipes[name]))
-            told = f"{place.where}: not all recipes have two seeds in common ({fewest} has seed "
-            told += f"{' '.join(map(str, sorted(recipes[fewest])))}), so none is called best; train more seeds or leave it out."
+            fewest = min(mixtures, key=lambda name: len(mixtures[name]))
+            told = f"{place.where}: not all mixtures have two seeds in common ({fewest} has seed "
+            told += f"{' '.join(map(str, sorted(mixtures[fewest])))}), so none is called best; train more seeds or leave it out."
             left_out[told] = None
             continue
-        values = np.stack([[by_seed[seed].values for seed in seeds] for by_seed in recipes.values()])
-        means = dict(zip(recipes, drawn(values).T, strict=True))
+        values = np.stack([[by_seed[seed].values for seed in seeds] for by_seed in mixtures.values()])
+        means = dict(zip(mixtures, drawn(values).T, strict=True))
         shares = best_shares(means, lowest=place.metric in LOWER_IS_BETTER)
         rows += [(*place, name, len(seeds), share) for name, share in shares.items()]
     for sentence in left_out:
@@ -288,9 +288,9 @@ def best_in_draws(replicates: Iterable[Replicate], metrics: Sequence[str] = METR
 
 
 def drawn(values: np.ndarray) -> np.ndarray:
-    """Means (DRAWS, recipes) of `values` (recipes, seeds, questions), with seeds and questions drawn anew every time.
+    """Means (DRAWS, mixtures) of `values` (mixtures, seeds, questions), with seeds and questions drawn anew every time.
 
-    The hierarchical bootstrap of `estimate`, the same draws for all recipes and in every call. One seed fewer is drawn
+    The hierarchical bootstrap of `estimate`, the same draws for all mixtures and in every call. One seed fewer is drawn
     than there are, which makes their part of the spread right on average (Rao and Wu, Journal of the American
     Statistical Association 83, 1988, 231-241).
     """
@@ -305,7 +305,7 @@ def drawn(values: np.ndarray) -> np.ndarray:
 
 
 class _Place(NamedTuple):
-    """Where recipes can be compared: one figure of one kind of runs."""
+    """Where mixtures can be compared: one figure of one kind of runs."""
 
     encoder: str
     settings: str
@@ -323,7 +323,7 @@ _Found = dict[_Place, dict[str, dict[int, Answers]]]
 
 
 def _collected(replicates: Iterable[Replicate], names: Sequence[str]) -> _Found:
-    """The answers of all replicates by place, recipe and seed; each one's gold ranks are let go when they are read."""
+    """The answers of all replicates by place, mixture and seed; each one's gold ranks are let go when they are read."""
     for name in names:
         _setting_and_metric(name)
     asked: dict[tuple, tuple] = {}
@@ -332,12 +332,14 @@ def _collected(replicates: Iterable[Replicate], names: Sequence[str]) -> _Found:
         _check_questions(one, asked)
         for scope, name, answers in one.answers(names):
             place = _Place(one.encoder, one.settings, one.benchmark, scope, name)
-            by_seed = found.setdefault(place, {}).setdefault(one.recipe, {})
+            by_seed = found.setdefault(place, {}).setdefault(one.mixture, {})
             if one.seed in by_seed:
-                raise KitError(f"Seed {one.seed} of {one.recipe} is given twice for {one.benchmark}; keep one.")
+                raise KitError(f"Seed {one.seed} of {one.mixture} is given twice for {one.benchmark}; keep one.")
             by_seed[one.seed] = answers
     in_order = sorted(found.items(), key=lambda item: item[0][:3])  # scopes and metrics stay as they came
-    return {place: {name: recipes[name] for name in sorted(recipes, key=mixture_order)} for place, recipes in in_order}
+    return {
+        place: {name: mixtures[name] for name in sorted(mixtures, key=mixture_order)} for place, mixtures in in_order
+    }
 
 
 def _setting_and_metric(name: str) -> tuple[str, str]:
@@ -359,35 +361,35 @@ def _check_questions(one: Replicate, asked: dict[tuple, tuple]) -> None:
     theirs = asked.setdefault(key, mine)
     if mine[0] != theirs[0] or not np.array_equal(mine[1], theirs[1]):
         raise KitError(
-            f"{one.recipe} with seed {one.seed} answered other questions of {one.benchmark} than the replicates "
+            f"{one.mixture} with seed {one.seed} answered other questions of {one.benchmark} than the replicates "
             "before it; compare those that were evaluated on the same content."
         )
 
 
 def _pairs(found: _Found, baseline: str) -> list[tuple[_Place, str, dict]]:
-    """Every place and recipe to compare there with the baseline; what is left out is told."""
+    """Every place and mixture to compare there with the baseline; what is left out is told."""
     pairs = []
     left_out: dict[str, None] = {}
     unpaired: dict[tuple[str, frozenset, frozenset, int], dict[str, None]] = {}
-    for place, recipes in found.items():
-        if baseline not in recipes:
+    for place, mixtures in found.items():
+        if baseline not in mixtures:
             left_out[f"{place.where}: there is no run of the baseline {baseline}, so its runs are left out."] = None
             continue
-        theirs = set(recipes[baseline])
-        for other in recipes:
-            mine = set(recipes[other])
+        theirs = set(mixtures[baseline])
+        for other in mixtures:
+            mine = set(mixtures[other])
             if mine != theirs:
                 key = (place.where, frozenset(theirs - mine), frozenset(mine - theirs), len(mine & theirs))
                 unpaired.setdefault(key, {})[other] = None
             if other != baseline and mine & theirs:
-                pairs.append((place, other, recipes))
+                pairs.append((place, other, mixtures))
     for sentence in [*left_out, *(_missing(*key, baseline, others) for key, others in unpaired.items())]:
         warnings.warn(sentence, KitWarning, stacklevel=3)
     return pairs
 
 
 def _missing(where: str, lack: Iterable[int], it_lacks: Iterable[int], common: int, baseline: str, others) -> str:
-    """The sentence on recipes that lack seeds of the baseline, or have seeds that it lacks."""
+    """The sentence on mixtures that lack seeds of the baseline, or have seeds that it lacks."""
     names = ", ".join(others)
     parts = [
         f"no run of {name} has seed {' '.join(map(str, sorted(seeds)))}"
@@ -398,10 +400,10 @@ def _missing(where: str, lack: Iterable[int], it_lacks: Iterable[int], common: i
     return f"{where}: {' and '.join(parts)}, so {names} and {baseline} are compared on {compared}."
 
 
-def _difference(place: _Place, baseline: str, recipes: dict[str, dict[int, Answers]], other: str) -> tuple:
+def _difference(place: _Place, baseline: str, mixtures: dict[str, dict[int, Answers]], other: str) -> tuple:
     """A row of `compare_with`, but for the columns that depend on the other rows."""
-    seeds = sorted(set(recipes[other]) & set(recipes[baseline]))
-    mine, theirs = ([recipes[name][seed] for seed in seeds] for name in (other, baseline))
+    seeds = sorted(set(mixtures[other]) & set(mixtures[baseline]))
+    mine, theirs = ([mixtures[name][seed] for seed in seeds] for name in (other, baseline))
     values, base = (np.stack([one.values for one in side]) for side in (mine, theirs))
     found = estimate(values - base)
     of_seeds = (values - base).mean(axis=1)

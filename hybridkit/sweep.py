@@ -230,7 +230,10 @@ def lacks_notebooks(manifest: dict) -> bool:
 
 
 def _only_numbers(run: Run) -> dict:
-    """Train and evaluate a run in its staging folder, or find that done; what this took: seconds, peak memory (bytes)."""
+    """Train and evaluate a run in its staging folder, or find that done; what this took: seconds, peak memory (bytes).
+
+    Of this sitting alone: what was done before an interruption is not counted.
+    """
     os.environ.update(_QUIET)
     started = time.perf_counter()
     with _PeakMemory(own=True) as memory, warnings.catch_warnings():

@@ -94,7 +94,7 @@ def effect(
     `curve`; `lines`: mixtures to compare with, drawn across; `marks`: others that switch, at their probability. Mixtures
     that the table lacks are left out. KitError where none of `by_probability` is there.
     """
-    table = intervals.set_index(["metric", "recipe"])
+    table = intervals.set_index(["metric", "mixture"])
     panels = [name for name in _PANELS if name in table.index and table.loc[name, "mean"].notna().any()]
     if not any((name, one) in table.index for name in panels for one in by_probability):
         raise KitError(

@@ -264,32 +264,32 @@ def _name(axis, name: str, place: np.ndarray) -> None:
 
 
 def differences(table: pd.DataFrame, title: str) -> Picture:
-    """Differences from the baseline with their intervals, a row a recipe and a panel a metric; right is always better.
+    """Differences from the baseline with their intervals, a row a mixture and a panel a metric; right is always better.
 
     `table`: of `statistics.compare_with`, of one encoder, benchmark and scope. Full dots are those called real. mAP has
     a linear axis; rank distance has its sign turned, and an axis that is logarithmic beyond 10.
     """
     if table.empty:
         raise KitError("There is no difference to draw; the baseline and another mixture must share a seed.")
-    recipes, metrics = list(dict.fromkeys(table["recipe"])), list(dict.fromkeys(table["metric"]))
-    size = 3 * len(metrics) + 1.6, 0.27 * len(recipes) + 1.6
+    mixtures, metrics = list(dict.fromkeys(table["mixture"])), list(dict.fromkeys(table["metric"]))
+    size = 3 * len(metrics) + 1.6, 0.27 * len(mixtures) + 1.6
     figure, axes = plt.subplots(1, len(metrics), figsize=size, sharey=True, layout="constrained", squeeze=False)
     told = []
     for axis, metric in zip(axes[0], metrics, strict=True):
-        part = table[table["metric"] == metric].set_index("recipe")
-        _forest(axis, part, [recipes.index(name) for name in part.index], metric in LOWER_IS_BETTER)
+        part = table[table["metric"] == metric].set_index("mixture")
+        _forest(axis, part, [mixtures.index(name) for name in part.index], metric in LOWER_IS_BETTER)
         axis.set_title(metric, fontsize=10)
         better = part["verdict"] == "real: better"
         told.append(f"{metric}: {better.sum()} really better, {(part['verdict'] == 'real: worse').sum()} really worse")
-    axes[0][0].set_yticks(range(len(recipes)), recipes)
-    axes[0][0].set_ylim(len(recipes) - 0.4, -0.6)
+    axes[0][0].set_yticks(range(len(mixtures)), mixtures)
+    axes[0][0].set_ylim(len(mixtures) - 0.4, -0.6)
     baseline = table["baseline"].iloc[0]
     figure.suptitle(f"{title}: differences from {baseline}", fontsize=12)
     figure.supxlabel(
         "blue dots, right of the line: better than the baseline; orange squares: worse; full: real; hollow: not shown",
         fontsize=9,
     )
-    return picture(figure, f"{title}: {len(recipes)} mixtures against {baseline}, with intervals. {'; '.join(told)}.")
+    return picture(figure, f"{title}: {len(mixtures)} mixtures against {baseline}, with intervals. {'; '.join(told)}.")
 
 
 def _forest(axis, part: pd.DataFrame, rows: list[int], turned: bool) -> None:

@@ -4,14 +4,22 @@ import warnings
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, kruskal
 from test_ranks import from_scores, random_benchmark, stand_in
 
-from hybridkit import bias_table
-from hybridkit.bias import language_pair_ranks, peer, rank_distance, same_language_first, worst_rank
+from hybridkit import bias_table, per_question, reference
+from hybridkit.bias import (
+    in_several_languages,
+    language_pair_ranks,
+    peer,
+    rank_distance,
+    same_language_first,
+    worst_rank,
+)
 from hybridkit.bias_table import ndcg_gap
 from hybridkit.errors import KitError, KitWarning
 from hybridkit.metrics import SETTINGS, summary, table
@@ -46,14 +54,40 @@ def test_rank_distance_by_hand():
     assert rank_distance(gold, ["zh"]).empty
 
 
+def test_golds_in_one_language_have_no_distance():
+    """Two golds in English alone do not count, with two in German and one in English all three do: ranks 1, 2 and 4."""
+    benchmark = stand_in(["en", "en"], ["de", "de", "en", "en"], {(0, 2), (0, 3), (1, 0), (1, 1), (1, 3)})
+    gold = from_scores([[1, 2, 3, 4], [4, 3, 2, 1]], benchmark)
+    for measure, value in ((rank_distance, 3), (worst_rank, 4)):
+        assert measure(gold).loc[0, ["queries", "mean"]].tolist() == [1, value]
+        assert measure(gold, ["en"]).empty
+    by_question = per_question.figures(gold, ["de", "en"], [("multilingual", "rank distance")])
+    assert by_question["multilingual", "rank distance"].counts.tolist() == [[0], [1]]
+    assert summary(gold)["rank distance"] == 3 and np.isnan(summary(gold, ["en"])["rank distance"])
+    assert reference.has_parallel_answers(gold)
+    one = from_scores([[1, 2, 3, 4]], stand_in(["en"], ["de", "de", "en", "en"], {(0, 2), (0, 3)}))
+    assert not reference.has_parallel_answers(one) and np.isnan(summary(one)["rank distance"])
+
+
+@pytest.mark.parametrize("name", reference.RANKED)
+def test_every_museum_question_counts(name):
+    """All golds are in different languages there, so the distance is that of all queries with two golds or more."""
+    gold = reference.gold_ranks(name)
+    assert in_several_languages(gold.gold_query, gold.gold_language).all()
+    every = pd.Series(gold.ranks(gold.pools)).groupby(gold.gold_query).agg(np.ptp)
+    by_language = every.groupby(gold.query_languages).mean()
+    assert rank_distance(gold)["mean"].tolist() == pytest.approx(by_language.tolist())
+
+
 def test_rank_distance_agrees_with_a_loop():
     random = np.random.default_rng(4)
-    benchmark = random_benchmark(random, 40, 50, golds=3)
+    benchmark = random_benchmark(random, 40, 50, golds=3)  # of some queries all in one language
     benchmark.gold_query[:3] = benchmark.gold_query[0]
     gold = from_scores(random.integers(0, 20, (40, 50)), benchmark)
     ranks = gold.ranks(gold.pools)
     for row in rank_distance(gold).itertuples():
         asked = np.flatnonzero(gold.query_languages == row.query_language)
+        asked = [query for query in asked if len(set(gold.gold_language[gold.gold_query == query])) > 1]
         distances = [np.ptp(ranks[gold.gold_query == query]) for query in asked]
         assert row.queries == len(asked)
         assert (row.mean, row.median) == pytest.approx((np.mean(distances), np.median(distances)))
@@ -63,7 +97,7 @@ def test_rank_distance_agrees_with_a_loop():
 def test_chance_level_by_enumeration(candidates, golds):
     """The mean over all places that the golds can take."""
     expected = np.mean([max(places) - min(places) for places in combinations(range(1, candidates + 1), golds)])
-    benchmark = stand_in(["en"], ["en"] * candidates, {(0, c) for c in range(golds)})
+    benchmark = stand_in(["en"], ["de"] + ["en"] * (candidates - 1), {(0, c) for c in range(golds)})
     assert rank_distance(from_scores([np.arange(candidates)], benchmark)).at[0, "chance"] == pytest.approx(expected)
 
 
@@ -146,7 +180,7 @@ def test_worst_rank_by_hand():
 @pytest.mark.parametrize("candidates, golds", [(6, 2), (7, 3), (9, 4)])
 def test_chance_level_of_the_worst_rank_by_enumeration(candidates, golds):
     expected = np.mean([max(places) for places in combinations(range(1, candidates + 1), golds)])
-    benchmark = stand_in(["en"], ["en"] * candidates, {(0, c) for c in range(golds)})
+    benchmark = stand_in(["en"], ["de"] + ["en"] * (candidates - 1), {(0, c) for c in range(golds)})
     assert worst_rank(from_scores([np.arange(candidates)], benchmark)).at[0, "chance"] == pytest.approx(expected)
 
 

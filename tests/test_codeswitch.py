@@ -87,6 +87,27 @@ def test_at_probability_1_every_word_of_the_lexicon_is_switched(source, target):
     assert known > 200
 
 
+@pytest.mark.parametrize(
+    ("text", "by_word", "by_phrase"),
+    [
+        ("the guide's well-known book", "the Führer's gut-bekannt Buch", "the Führer's gut-bekannt Buch"),
+        ("the x-ray book", "the x-Strahl Buch", "the Röntgenbild Buch"),
+        ("the x ray book", "the x Strahl Buch", "the Röntgenbild Buch"),
+        ("the x, ray book", "the x, Strahl Buch", "the x, Strahl Buch"),
+        ("I don't, I don’t", "I don't, I don’t", "I nicht, I nicht"),
+    ],
+)
+def test_apostrophes_and_hyphens_part_words_and_stay(tmp_path, text, by_word, by_phrase):
+    entries = "x-ray Röntgenbild|ray Strahl|guide Führer|book Buch|well gut|known bekannt|don't nicht"
+    folder = write(tmp_path / "own", "en-de", entries.replace("|", "\n"))
+    for by, expected in (("word", by_word), ("phrase", by_phrase)):
+        assert both(1.0, "de", lexicons=folder, by=by).text(text, "en").text == expected
+
+
+def test_an_ending_after_an_apostrophe_stays_behind():
+    assert both(1.0, "de").text("Lizbon'daki saat nerede?", "tr").text == "Lissabon'daki Uhr nerede?"
+
+
 WORDS = {
     "en": ["clock", "tower", "Lisbon", "Ring", "glass"],
     "ar": ["ساعة", "برج", "زجاج", "القاهرة"],

@@ -297,7 +297,7 @@ def test_figure_of_differences_says_which_are_real():
     from hybridkit import ternary_figures
 
     made_up = {
-        "recipe": ["mono", "cross"] * 2,
+        "mixture": ["mono", "cross"] * 2,
         "baseline": "uniform",
         "metric": ["cross-lingual mAP"] * 2 + ["rank distance"] * 2,
     }

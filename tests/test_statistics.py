@@ -91,8 +91,8 @@ def test_plain_bootstrap_of_three_seeds_does_not():
     assert found["percentile"] < 0.85 and found["interval, no effect"] > 0.9
 
 
-def test_recipes_that_equal_the_baseline_are_rarely_called_different():
-    """In at most one table in twenty of 20 recipes, within sampling error."""
+def test_mixtures_that_equal_the_baseline_are_rarely_called_different():
+    """In at most one table in twenty of 20 mixtures, within sampling error."""
     low, real = SIMULATED["alarms"](6, 50, 60)
     assert real <= low <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
 
@@ -280,11 +280,11 @@ SCOPES = {"all languages": list(LANGUAGES), "English": ["en"]}
 SKILLS = {"mono": 0.0, "hybrid-0.50": 1.0, "cross": -1.0, "uniform": 0.0}
 
 
-def made_up(seeds=range(6), recipes=tuple(SKILLS), **other):
-    """Replicates of recipes with known skills; `uniform` is as good as `mono`."""
-    for recipe, seed in product(recipes, seeds):
-        luck = 1000 * list(SKILLS).index(recipe) + seed
-        yield Replicate(recipe, seed, gold_of(SKILLS[recipe], luck), SCOPES, **other)
+def made_up(seeds=range(6), mixtures=tuple(SKILLS), **other):
+    """Replicates of mixtures with known skills; `uniform` is as good as `mono`."""
+    for mixture, seed in product(mixtures, seeds):
+        luck = 1000 * list(SKILLS).index(mixture) + seed
+        yield Replicate(mixture, seed, gold_of(SKILLS[mixture], luck), SCOPES, **other)
 
 
 @pytest.fixture(scope="module")
@@ -292,16 +292,16 @@ def table():
     return compare_with("mono", made_up())
 
 
-def one(table, recipe, metric="multilingual mAP", scope="all languages"):
-    (row,) = table.query("recipe == @recipe and metric == @metric and scope == @scope").itertuples()
+def one(table, mixture, metric="multilingual mAP", scope="all languages"):
+    (row,) = table.query("mixture == @mixture and metric == @metric and scope == @scope").itertuples()
     return row
 
 
 def test_a_row_of_differences_is_that_of_the_figures(table):
     row = one(table, "hybrid-0.50")
     mean, base = (
-        np.mean([metrics.summary(r.gold)["multilingual mAP"] for r in made_up(recipes=(recipe,))])
-        for recipe in ("hybrid-0.50", "mono")
+        np.mean([metrics.summary(r.gold)["multilingual mAP"] for r in made_up(mixtures=(mixture,))])
+        for mixture in ("hybrid-0.50", "mono")
     )
     assert (row.mean, row.baseline_mean) == pytest.approx((mean, base))
     assert row.difference == pytest.approx(mean - base) and row.low < row.difference < row.high
@@ -314,9 +314,9 @@ def test_real_differences_are_told_from_none(table):
         assert one(table, "cross", metric).verdict == "real: worse", metric
         assert one(table, "uniform", metric).verdict == "not shown", metric
     assert one(table, "hybrid-0.50", "rank distance").difference < 0 < one(table, "cross", "rank distance").difference
-    won = [one(table, recipe, "rank distance").questions_won for recipe in ("hybrid-0.50", "cross")]
+    won = [one(table, mixture, "rank distance").questions_won for mixture in ("hybrid-0.50", "cross")]
     assert won[0] > 0.9 and won[1] < 0.1
-    assert list(table["recipe"][:3]) == ["hybrid-0.50", "cross", "uniform"]
+    assert list(table["mixture"][:3]) == ["hybrid-0.50", "cross", "uniform"]
     assert list(dict.fromkeys(table["metric"])) == list(statistics.METRICS)
 
 
@@ -329,7 +329,7 @@ def test_p_are_adjusted_for_the_whole_table(table):
 
 
 def test_labels_exchanged(table):
-    back = compare_with("hybrid-0.50", made_up(recipes=("mono", "hybrid-0.50")))
+    back = compare_with("hybrid-0.50", made_up(mixtures=("mono", "hybrid-0.50")))
     for metric in ("multilingual mAP", "rank distance"):
         there, here = one(table, "hybrid-0.50", metric), one(back, "mono", metric)
         assert here.difference == pytest.approx(-there.difference) and here.p == pytest.approx(there.p)
@@ -340,8 +340,8 @@ def test_labels_exchanged(table):
 
 
 def test_a_copy_of_the_baseline_is_no_different():
-    copy = [replace(r, recipe="copy") for r in made_up(recipes=("mono",))]
-    row = one(compare_with("mono", [*made_up(recipes=("mono",)), *copy]), "copy")
+    copy = [replace(r, mixture="copy") for r in made_up(mixtures=("mono",))]
+    row = one(compare_with("mono", [*made_up(mixtures=("mono",)), *copy]), "copy")
     assert row.difference == 0 and row.p == row.adjusted_p == row.sign_flip_p == 1
     assert row.questions_won == 0.5 and np.isnan(row.effect_size) and row.verdict == "not shown"
 
@@ -361,7 +361,7 @@ def test_adjusted_p_alone_is_not_enough():
 
 
 def test_seeds_that_one_of_two_lacks_are_told():
-    given_ = [r for r in made_up() if (r.recipe, r.seed) not in {("cross", 5), ("mono", 0)}]
+    given_ = [r for r in made_up() if (r.mixture, r.seed) not in {("cross", 5), ("mono", 0)}]
     with pytest.warns(KitWarning) as told:
         table = compare_with("mono", given_)
     sentences = [str(one.message) for one in told]
@@ -370,17 +370,17 @@ def test_seeds_that_one_of_two_lacks_are_told():
         "made up: no run of mono has seed 0, so hybrid-0.50, uniform and mono are compared on 5 seeds.",
     ]
     assert set(table["seeds"]) == {4, 5}
-    paired = compare_with("mono", [r for r in made_up(recipes=("mono", "cross")) if r.seed in {1, 2, 3, 4}])
+    paired = compare_with("mono", [r for r in made_up(mixtures=("mono", "cross")) if r.seed in {1, 2, 3, 4}])
     assert one(table, "cross").difference == pytest.approx(one(paired, "cross").difference)
     with pytest.warns(KitWarning, match="so cross and mono are compared on no seed"):
         assert compare_with("mono", [*made_up((0,), ("mono",)), *made_up((1,), ("cross",))]).empty
 
 
 def test_runs_of_other_settings_never_meet():
-    others = [replace(r, settings="b") for r in made_up(recipes=("cross",))]
+    others = [replace(r, settings="b") for r in made_up(mixtures=("cross",))]
     with pytest.warns(KitWarning, match="b, made up: there is no run of the baseline mono, so its runs are left out"):
-        table = compare_with("mono", [*made_up(recipes=("mono", "hybrid-0.50"), settings="a"), *others])
-    assert set(table["recipe"]) == {"hybrid-0.50"} and set(table["settings"]) == {"a"}
+        table = compare_with("mono", [*made_up(mixtures=("mono", "hybrid-0.50"), settings="a"), *others])
+    assert set(table["mixture"]) == {"hybrid-0.50"} and set(table["settings"]) == {"a"}
 
 
 def test_what_is_not_there_is_named():
@@ -401,10 +401,10 @@ def test_figures_that_a_scope_does_not_have_are_left_out(table):
     assert set(table.query("scope == 'English'")["metric"]) == {"monolingual mAP", "multilingual mAP"}
 
 
-def test_intervals_of_the_recipes_themselves():
+def test_intervals_of_the_mixtures_themselves():
     table = statistics.with_intervals(made_up(), ["multilingual MRR"])
     row = one(table, "cross", "multilingual MRR")
-    figures = [metrics.summary(r.gold)["multilingual MRR"] for r in made_up(recipes=("cross",))]
+    figures = [metrics.summary(r.gold)["multilingual MRR"] for r in made_up(mixtures=("cross",))]
     assert row.mean == pytest.approx(np.mean(figures)) and row.deviation == pytest.approx(np.std(figures, ddof=1))
     assert row.low < row.mean < row.high and row.seeds == 6
     assert row.high - row.low > 2 * 1.96 * np.std(figures, ddof=1) / np.sqrt(6)  # the questions add to it
@@ -424,12 +424,12 @@ def test_draws_spread_as_the_mean_does():
 def test_best_in_draws():
     table = statistics.best_in_draws(made_up(), ["multilingual mAP", "rank distance"])
     for metric in ("multilingual mAP", "rank distance"):
-        shares = table.query("metric == @metric and scope == 'all languages'").set_index("recipe")["share"]
+        shares = table.query("metric == @metric and scope == 'all languages'").set_index("mixture")["share"]
         assert shares.sum() == pytest.approx(1) and shares["hybrid-0.50"] > 0.99
-    copy = [replace(r, recipe="copy") for r in made_up(recipes=("mono",))]
-    table = statistics.best_in_draws([*made_up(recipes=("mono",)), *copy], ["multilingual mAP"])
+    copy = [replace(r, mixture="copy") for r in made_up(mixtures=("mono",))]
+    table = statistics.best_in_draws([*made_up(mixtures=("mono",)), *copy], ["multilingual mAP"])
     assert set(table["share"]) == {0.5}
-    alike = statistics.best_in_draws(made_up(recipes=("mono", "uniform")), ["multilingual mAP"])
+    alike = statistics.best_in_draws(made_up(mixtures=("mono", "uniform")), ["multilingual mAP"])
     assert alike["share"].between(0.01, 0.99).all()
     one_seed = [*made_up(range(2), ("mono", "cross")), *made_up((1,), ("uniform",))]
     with pytest.warns(KitWarning, match=r"two seeds in common \(uniform has seed 1\), so none is called best") as told:
@@ -462,7 +462,7 @@ def outputs(tmp_path, monkeypatch):
 
 def test_runs_meet_whether_or_not_they_are_finished(outputs):
     found = list(replicates.of_profile("tiny"))
-    assert sorted((r.recipe, r.seed) for r in found) == [
+    assert sorted((r.mixture, r.seed) for r in found) == [
         ("cross", 0), ("cross", 1), ("hybrid-0.50", 0), ("mono", 0), ("mono", 1)
     ]  # fmt: skip
     assert len({r.settings for r in found}) == 1 and {r.encoder for r in found} == {"tiny-mlm"}
@@ -471,12 +471,12 @@ def test_runs_meet_whether_or_not_they_are_finished(outputs):
         KitWarning, match="no run of hybrid-0.50 has seed 1, so hybrid-0.50 and mono are compared on 1 seed"
     ):
         table = compare_with("mono", found, ["multilingual mAP"])
-    assert dict(zip(table["recipe"], table["seeds"], strict=True)) == {"hybrid-0.50": 1, "cross": 2}
+    assert dict(zip(table["mixture"], table["seeds"], strict=True)) == {"hybrid-0.50": 1, "cross": 2}
 
 
 def test_runs_by_their_parameters(outputs):
     chosen = [runs.Run(for_run("tiny", mixture, 0)) for mixture in ("mono", "hybrid-0.50")]
-    assert [r.recipe for r in replicates.of_runs(chosen)] == ["mono", "hybrid-0.50"]
+    assert [r.mixture for r in replicates.of_runs(chosen)] == ["mono", "hybrid-0.50"]
     with pytest.raises(KitError, match="tiny-mlm hybrid-0.50 seed 1 is not trained and evaluated yet"):
         list(replicates.of_runs([runs.Run(for_run("tiny", "hybrid-0.50", 1))]))
 
@@ -488,7 +488,7 @@ def test_runs_of_one_name_and_other_weights_are_told_apart(outputs):
     folder = runs.Run(for_run("tiny", "mono", 0)).final
     cross = runs.Run(for_run("tiny", "cross", 0)).final
     found = replicates.of_folders([(folder, manifest), (cross, runs.read_manifest(cross))])
-    assert [r.recipe for r in found] == ["cross (1 / 0 / 0)", "cross (0 / 1 / 0)"]
+    assert [r.mixture for r in found] == ["cross (1 / 0 / 0)", "cross (0 / 1 / 0)"]
 
 
 def test_damaged_runs_are_left_out_with_a_word(outputs):
@@ -498,7 +498,7 @@ def test_damaged_runs_are_left_out_with_a_word(outputs):
     other.write_text(json.dumps(json.loads(other.read_text()) | {"parameters": {"no_longer_there": 1}}))
     with pytest.warns(KitWarning) as told:
         found = list(replicates.of_profile("tiny"))
-    assert {r.recipe for r in found} == {"cross", "hybrid-0.50"}
+    assert {r.mixture for r in found} == {"cross", "hybrid-0.50"}
     assert [("another version" in str(one.message), "readable" in str(one.message)) for one in told] == [
         (True, False), (False, True)
     ]  # fmt: skip
@@ -506,10 +506,10 @@ def test_damaged_runs_are_left_out_with_a_word(outputs):
 
 def test_an_evaluated_run_in_staging_that_cannot_be_read_is_told(outputs):
     staged = runs.Run(for_run("tiny", "hybrid-0.50", 0)).staging
-    assert {r.recipe for r in replicates.of_profile("tiny")} == {"mono", "cross", "hybrid-0.50"}
+    assert {r.mixture for r in replicates.of_profile("tiny")} == {"mono", "cross", "hybrid-0.50"}
     (staged / "ranks" / "museum" / "about.json").write_text("{")
     with pytest.warns(KitWarning, match=f"{staged} was made by another version of the kit, or is damaged") as told:
-        assert {r.recipe for r in replicates.of_profile("tiny")} == {"mono", "cross"}
+        assert {r.mixture for r in replicates.of_profile("tiny")} == {"mono", "cross"}
     assert len(told) == 1  # nothing is said of the run that is not evaluated yet
 
 
@@ -531,11 +531,24 @@ def test_command_line(outputs, tmp_path):
     assert "against mono" in answer.output and "not enough seeds (2 of 6)" in answer.output
     assert "With 1 the sign-flip test cannot go below p = 1." in answer.output
     kept = pd.read_csv(tmp_path / "differences.csv")
-    assert set(kept["recipe"]) == {"cross", "hybrid-0.50"} and set(kept["metric"]) == {"rank distance"}
+    assert set(kept["mixture"]) == {"cross", "hybrid-0.50"} and set(kept["metric"]) == {"rank distance"}
     scope = answer.output.split("all languages**")[1]
     line = next(line for line in scope.splitlines() if line.startswith("| rank distance | cross"))
-    (row,) = kept.query("recipe == 'cross' and scope == 'all languages'").itertuples()
+    (row,) = kept.query("mixture == 'cross' and scope == 'all languages'").itertuples()
     assert f"| {row.mean:,.0f} | {row.baseline_mean:,.0f} | {row.difference:+,.1f} |" in line
+
+
+def test_command_line_tells_of_runs_that_wait_to_be_finished(outputs):
+    staged = [runs.Run(for_run("tiny", "hybrid-0.50", seed)).staging for seed in (0, 1)]
+    assert "Trained" not in call().output  # they are in work, and not trained yet
+    (staged[0] / "training.json").write_text("{}")
+    (line,) = [line for line in call().output.splitlines() if "Trained" in line]
+    assert "not in these tables: 1 run (named by" in line and "`hybridkit sweep --profile tiny` with" in line
+    (staged[1] / "training.json").write_text("{}")
+    assert "tables: 2 runs (" in call().output
+    (staged[1] / "failure.json").write_text("{}")
+    assert "tables: 1 run (" in call().output  # `hybridkit status` tells of the other that it failed
+    assert "not in these tables" not in call("--baseline", "mono").output  # where it counts
 
 
 def test_command_line_tells_faults_in_a_sentence(outputs, tmp_path, monkeypatch):

@@ -456,6 +456,14 @@ def test_simplex_is_swept_and_refined_within_its_budget(kit, numbers, monkeypatc
     assert "1 of the 11 runs of the budget were not needed: nothing is left to refine that fits." in answer.stdout
 
 
+@pytest.mark.parametrize("seeds, budget, luck", [("3", "17", True), ("3", "16", False), ("0,1", "40", False)])
+def test_a_refinement_from_one_seed_is_told_to_hang_on_luck(numbers, monkeypatch, seeds, budget, luck):
+    monkeypatch.setattr(sweep, "sweep", lambda *_: [])
+    answer = numbers("--mixtures", "simplex", "--seeds", seeds, "--budget", budget)
+    assert answer.exit_code == 0, answer.output
+    assert ("note: with one seed the Pareto front" in answer.output) == luck
+
+
 @pytest.mark.parametrize(
     "arguments, told",
     [

@@ -89,7 +89,13 @@ def test_realised_shares_are_told_with_their_bounds(count, inside):
 
 def intervals(**means):
     found = [
-        {"recipe": name.replace("_", "-"), "metric": metric, "mean": value, "low": value - width, "high": value + width}
+        {
+            "mixture": name.replace("_", "-"),
+            "metric": metric,
+            "mean": value,
+            "low": value - width,
+            "high": value + width,
+        }
         for name, (mean, distance, width) in means.items()
         for metric, value in (("cross-lingual mAP", mean), ("rank distance", distance))
     ]
