@@ -35,9 +35,9 @@ def means(part: study.Study, mixtures=None) -> pd.DataFrame:
     """The figures of mixtures, with half their intervals over new seeds and questions: a row a mixture."""
     table = statistics.with_intervals(part.replicates)
     rows = []
-    for name in sorted(table["recipe"].unique(), key=mixture_order):
+    for name in sorted(table["mixture"].unique(), key=mixture_order):
         if mixtures is None or name in mixtures:
-            mine = table[table["recipe"] == name].set_index("metric")
+            mine = table[table["mixture"] == name].set_index("metric")
             row = {"mixture": name, "seeds": mine["seeds"].iloc[0]}
             found = {metric: mine.loc[metric] for metric in HEADLINE if metric in mine.index}
             rows.append(row | {m: shown(m, one["mean"], one["high"] - one["mean"]) for m, one in found.items()})
@@ -52,7 +52,7 @@ def differences(part: study.Study, baseline: str, mixtures=None) -> pd.DataFrame
     for one in table.itertuples():
         text = shown(one.metric, one.difference, one.high - one.difference)
         sign, star = "+" * (one.difference > 0), "*" * one.verdict.startswith("real")
-        rows.setdefault(one.recipe, {"mixture": one.recipe, "seeds": one.seeds})[one.metric] = sign + text + star
+        rows.setdefault(one.mixture, {"mixture": one.mixture, "seeds": one.seeds})[one.metric] = sign + text + star
     return pd.DataFrame([rows[name] for name in sorted(rows, key=mixture_order)])
 
 
