@@ -18,15 +18,17 @@ def rank_distance(gold: GoldRanks, languages: Sequence[str] | None = None) -> pd
     """Rank distance by query language: the worst minus the best rank of a query's golds in the multilingual pool.
 
     Columns: query_language, queries, mean, median, chance, mean_log, ratio. Only queries whose golds are in two
-    languages or more count (`extremes`): of passages in one language there is no bias to tell. `languages` restricts queries and candidates (None: all). `chance` is the expected distance when the pool is in
-    random order, (N + 1) (g - 1) / (g + 1) for N candidates and g golds, averaged over the queries; `ratio` is
-    mean / chance; `mean_log` is the mean of log10(1 + distance), so that a distance of 0, where all tie, has one.
+    languages or more count (`extremes`): of passages in one language there is no bias to tell. `languages` restricts
+    queries and candidates (None: all). `chance` is the expected distance when the pool is in random order,
+    (N + 1) (g - 1) / (g + 1) for N candidates and g golds, averaged over the queries; `ratio` is mean / chance;
+    `mean_log` is the mean of log10(1 + distance), so that a distance of 0, where all tie, has one.
 
     Source: arXiv 2408.10536, section 4, after arXiv 2305.09025: over "parallel [...] relevant documents across different
-    languages" (footnote 6); table 2 there is the mean of `mean` over the query languages. The chance level, `ratio` and `mean_log` are the kit's own. Range: from g - 1 (0 where golds tie) to
-    N - 1; `ratio` from 0, and above 1 where whole languages are listed one after another. Rewards parallel passages
-    that stand together, wherever that is. Misleads: a useless system that keeps them together at the bottom is
-    perfect; a mean hangs on few bad ranks (see `median` and `mean_log`), and a maximum on one language.
+    languages" (footnote 6); table 2 there is the mean of `mean` over the query languages. The chance level, `ratio` and
+    `mean_log` are the kit's own. Range: from g - 1 (0 where golds tie) to N - 1; `ratio` from 0, and above 1 where whole
+    languages are listed one after another. Rewards parallel passages that stand together, wherever that is. Misleads: a
+    useless system that keeps them together at the bottom is perfect; a mean hangs on few bad ranks (see `median` and
+    `mean_log`), and a maximum on one language.
     """
     rows = extremes(gold, languages)
     rows["value"] = rows["worst"] - rows["best"]
