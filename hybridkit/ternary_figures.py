@@ -309,6 +309,8 @@ def _forest(axis, part: pd.DataFrame, rows: list[int], turned: bool) -> None:
         axis.set_xscale("symlog", linthresh=10)
         axis.margins(x=0.12)
         axis.tick_params(axis="x", labelsize=7)
+    else:
+        axis.locator_params(axis="x", nbins=5)  # labels of thousandths are wide
     axis.set_xlabel("less rank distance" if turned else "more mAP", fontsize=9)
     axis.grid(axis="y", color="#eeeeee")
     axis.spines[["top", "right"]].set_visible(False)
