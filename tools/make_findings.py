@@ -21,13 +21,12 @@ PAGE = Path(__file__).parents[1] / "docs" / "findings.md"
 _PLACE = re.compile(r"(<!-- table: ([^>]+?) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 #: The mixtures of mono and cross alone, with the corner and the middle of the third kind.
 EDGE = ("mono", "hybrid-0.75", "hybrid-0.60", "hybrid-0.50", "hybrid-0.40", "hybrid-0.25", "cross", "uniform", "multi")
-
 #: From tiny-mlm: mixtures with so many cross batches that a training may not get off the ground, and two that did.
 PLATEAU = ["cross", "mix-0.00-0.75-0.25", "hybrid-0.25", "hybrid-0.40", "hybrid-0.50"]
 
 
 def shown(metric: str, value: float, half: float = np.nan) -> str:
-    """A figure as a text, with half its interval where there is one; mAP to three digits, rank distance to one."""
+    """A figure as a text, with half its interval where there is one; mAP to three digits, rank distance to none."""
     if np.isnan(value):
         return "–"
     digits = 0 if metric == "rank distance" else 3
@@ -115,7 +114,7 @@ def beyond(part: study.Study, *words: str) -> list[str]:
 
 
 def runs_of(profile: str) -> pd.DataFrame:
-    """How many runs a study has, of how many mixtures, with how many seeds, by encoder; and the hours of training."""
+    """How many runs a study has, of how many mixtures, with how many seeds, by encoder."""
     rows = []
     for name in (seen := study.shipped(profile)).encoders:
         mine = seen.rows[seen.rows["encoder"] == name].drop_duplicates(["mixture", "seed"])
