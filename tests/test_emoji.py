@@ -32,14 +32,16 @@ class TestFamilies:
     def test_by_code_points(self):
         names = [
             "1f468",
+            "1f9d1",
             "1f467_200d_1f469",
+            "1f9d1_200d_1f9d2_200d_1f9d2",
             "1f468_200d_1f680",
             "1f469_200d_1f680",
             "1f9d1_200d_1f3a8",
             "0031_20e3",
             "0032_20e3",
         ]
-        assert self.families(names) == [0, 0, 1, 1, 2, 3, 3]
+        assert self.families(names) == [0, 0, 1, 1, 2, 2, 3, 4, 4]
 
     def test_by_gender_signs_and_directions(self):
         names = ["1f3c3", "1f3c3_200d_2640", "1f3c3_200d_2642_200d_27a1", "2764_fe0f", "2764"]

@@ -196,7 +196,7 @@ def _keys(name: str, english: str) -> Iterator[object]:
         for point in _points(name)
         if point not in _IGNORED
     )
-    if set(points) <= {"grown", "child"}:
+    if len(points) > 1 and set(points) <= {"grown", "child"}:
         yield "family"
     else:
         yield "keycap" if _KEYCAP in points else points
