@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybridkit import paths
+from hybridkit import lock, paths
 from hybridkit.corpora import catalogue, emoji
 from hybridkit.errors import KitError
 from hybridkit.imagetext.captioned import check_apart
@@ -81,6 +81,7 @@ class TestReal:
         assert not set(train.family) & set(evaluation.family)
         names = dict(zip(train.ids + evaluation.ids, train.captions["en"] + evaluation.captions["en"], strict=True))
         assert names["0023_20e3"] == ("keycap: #",)
+        assert not paths.lock_file().exists(), "everything is pinned"
         self.nearest(train, evaluation)
 
     def nearest(self, train, evaluation):
@@ -146,6 +147,7 @@ class TestFetch:
                 "url": address + "/{file}",
                 "files": pinned,
                 "sha256_all": together,
+                "captions_sha256": "",
                 "images": images,
             }
             monkeypatch.setattr(emoji, "SOURCE", source)
@@ -157,6 +159,7 @@ class TestFetch:
     def test_everything_is_fetched_built_and_read(self, server):
         assert "6 files with the right checksums" in catalogue.fetch("emoji")
         rows = list(emoji.read_table(paths.downloads() / "emoji" / "captions.tsv"))
+        assert "emoji" in lock.read()["datasets"]
         assert [row["emoji"] for row in rows] == list(NAMES) and rows[1]["th"] == "watch th"
         assert [len(emoji.captioned(split)) for split in ("train", "evaluation")] == [4, 1]
 
