@@ -1,1 +1,1 @@
-"""Images with captions in many languages: an ALBEF model, its training along batch plans, and its evaluation."""
+"""Image-text retrieval: images with captions by language, an ALBEF model over them, and what it finds."""
