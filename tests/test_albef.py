@@ -151,11 +151,13 @@ def test_attention_is_a_share_of_the_patches(model):
 
 def test_fusion_reads_a_picture_of_another_width():
     fusion = Fusion(2, 16, 24, 2, 16).eval()
-    text, mask, image = torch.randn(2, 5, 16), torch.ones(2, 5), torch.randn(2, 7, 24)
+    text, mask, image = torch.randn(2, 5, 16), torch.tensor([[1] * 5, [1] * 3 + [0] * 2]), torch.randn(2, 7, 24)
     states, maps = fusion(text, mask, image, maps=True)
     assert states.shape == (2, 5, 16) and maps.shape == (2, 5, 7)
     plain, none = fusion(text, mask, image)
     assert none is None and torch.allclose(plain, states, atol=1e-6)
+    first, map_of_first = fusion(text, mask, image, maps=True, first=True)
+    assert torch.allclose(first, states[:, :1], atol=1e-6) and torch.allclose(map_of_first, maps[:, :1], atol=1e-6)
     assert not torch.allclose(fusion(text, mask, image.flip(0))[0], states, atol=1e-3)
 
 

@@ -88,7 +88,7 @@ class Reader(nn.Module):
 
     def matched(self, images: Tensor, texts: Tensor, mask: Tensor) -> Tensor:
         """Logits (n, 2), "no match" and "match", of pairs of states."""
-        return self.match(self.fusion(texts, mask, images)[0][:, 0])
+        return self.match(self.fusion(texts, mask, images, first=True)[0][:, 0])
 
     def found_words(self, images: Tensor, texts: Tensor, mask: Tensor, hidden: Tensor, words: Tensor) -> Tensor:
         """Logits (hidden places, vocabulary) of the words that stand where `hidden` (n, tokens) is true."""
