@@ -563,11 +563,12 @@ def data_fetch(names, accept_licence, languages) -> None:
 @click.argument("name")
 @click.option("--language", default="en", show_default=True)
 @click.option("--review", is_flag=True, help="For the museum: every word and template, to proofread or print.")
-def data_show(name, language, review) -> None:
+@click.option("--png", type=_FILE, metavar="FILE", help="For images: draw those that are shown into a PNG file.")
+def data_show(name, language, review, png) -> None:
     """Show some of a source's texts; with --review the museum's review sheet of a language."""
     from hybridkit.display import show_source
 
-    click.echo(show_source(name, language, review))
+    click.echo(show_source(name, language, review, png))
 
 
 @data.command("audit")

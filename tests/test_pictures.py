@@ -68,6 +68,8 @@ class TestScenes:
             changed = [name for name in ATTRIBUTES if getattr(foil, name) != getattr(scene, name)]
             assert changed == [attribute] and getattr(foil, attribute) in VALUES[attribute]
             assert foil.id == f"t~{attribute}"
+            if belongs(scene) == "train" and attribute != "size":
+                assert belongs(foil) == "train"
 
     def test_a_fifth_of_all_combinations_is_kept_for_the_evaluation(self):
         sample = scenes("train", 20) + scenes("evaluation", 20)

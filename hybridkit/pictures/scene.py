@@ -89,12 +89,15 @@ def belongs(scene: Scene) -> str:
 def foils(scene: Scene) -> dict[str, Scene]:
     """For each attribute, the scene with another value of that attribute alone; its id is `<id>~<attribute>`.
 
-    Their captions are wrong for the picture in one word; they may belong to either split.
+    Their captions are wrong for the picture in one word. The value is drawn, for a scene of the training among those
+    that leave it in the training; where there are none, which happens with the size alone, it is a scene of the evaluation.
     """
     return {attribute: _foil(scene, attribute) for attribute in ATTRIBUTES}
 
 
 def _foil(scene: Scene, attribute: str) -> Scene:
-    others = [value for value in VALUES[attribute] if value != getattr(scene, attribute)]
-    other = others[Stream("foil", scene.id, attribute).integer(len(others))]
-    return replace(scene, id=f"{scene.id}~{attribute}", **{attribute: other})
+    values = [value for value in VALUES[attribute] if value != getattr(scene, attribute)]
+    others = [replace(scene, id=f"{scene.id}~{attribute}", **{attribute: value}) for value in values]
+    if belongs(scene) == "train":
+        others = [other for other in others if belongs(other) == "train"] or others
+    return others[Stream("foil", scene.id, attribute).integer(len(others))]
