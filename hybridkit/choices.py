@@ -15,6 +15,8 @@ WANTED |= {"all alike": "all of these alike", DISTANCE: "least language bias"}
 #: A loss that is as good as none: of mAP, and of rank distance in doublings (a quarter more).
 MARGINS = {DISTANCE: float(np.log2(1.25))}
 MARGIN = 0.01
+#: Who finds nothing prefers no language: the least bias is sought among mixtures that find so large a share of the best.
+FINDS = 0.5
 #: A choice is sure if it costs no more than the margin in this share of the draws.
 SURE = 0.95
 #: So many mixtures that are about as good are named, and more are counted.
@@ -39,13 +41,14 @@ def goals(draws: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 def choices(draws: Mapping[str, pd.DataFrame], seeds: int) -> pd.DataFrame:
     """The mixture to choose for each goal, a row a goal.
 
-    Columns: goal, figure, choose (the best in the mean over draws), reaches (its figure), seeds (as given), best in (the share of draws in
-    which it is the best; draws with ties count in part), costs little in (the share in which it is at most MARGIN below
-    the best of the draw, whichever that is), about as good (the mixtures that are at most MARGIN below it in the mean,
-    itself among them) and how sure, in a word: "sure" needs SURE of the draws and MINIMUM_SEEDS seeds.
+    Columns: goal, figure, choose (the best in the mean over draws), reaches (its figure), seeds (as given), best in (the
+    share of draws in which it is the best; draws with ties count in part), costs little in (the share in which it is at
+    most MARGIN below the best of the draw, whichever that is), about as good (the mixtures that are at most MARGIN below
+    it in the mean, itself among them) and how sure, in a word: "sure" needs SURE of the draws and MINIMUM_SEEDS seeds.
+    The least bias is sought among mixtures with FINDS of the best mean mAP or more.
     """
     rows = []
-    for figure, values in goals(draws).items():
+    for figure, values in _eligible(goals(draws)).items():
         mean, margin, top = values.mean(), MARGINS.get(figure, MARGIN), values.max(axis=1)
         best = mean.idxmax()
         ties = values.eq(top, axis=0).sum(axis=1)
@@ -55,6 +58,15 @@ def choices(draws: Mapping[str, pd.DataFrame], seeds: int) -> pd.DataFrame:
         reached = float(2 ** -mean[best] if figure == DISTANCE else mean[best])
         rows.append((WANTED[figure], figure, best, reached, seeds, share, little, near, _how_sure(little, seeds)))
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _eligible(found: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The mixtures that may be chosen for each goal: for the least bias those that find enough."""
+    means = [found[goal].mean() for goal in GOALS if goal in found]
+    if DISTANCE not in found or not means:
+        return dict(found)
+    mean = sum(means) / len(means)
+    return {**found, DISTANCE: found[DISTANCE].loc[:, mean >= FINDS * mean.max()]}
 
 
 def _how_sure(little: float, seeds: int) -> str:
@@ -94,12 +106,13 @@ def _others(row: Mapping) -> str:
 
 
 def losses(draws: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """What each mixture loses against the best one, at each goal, in the mean over draws: a row a mixture.
+    """What each mixture loses against the one to choose, at each goal, in the mean over draws: a row a mixture.
 
-    In mAP; for rank distance in doublings.
+    In mAP; for rank distance in doublings, below 0 for a mixture that has less because it finds too little (FINDS).
     """
-    means = {WANTED[figure]: values.mean() for figure, values in goals(draws).items()}
-    return pd.DataFrame({goal: mean.max() - mean for goal, mean in means.items()})
+    found = goals(draws)
+    best = {figure: values.mean().max() for figure, values in _eligible(found).items()}
+    return pd.DataFrame({WANTED[figure]: best[figure] - values.mean() for figure, values in found.items()})
 
 
 def safest(parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

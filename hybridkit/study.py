@@ -96,6 +96,12 @@ class Study:
         """The part of the mixtures that are three weights and no more."""
         return self.only(self.rows.loc[(self.rows["beyond"] == "") & self.rows["mono"].notna(), "mixture"].unique())
 
+    def beyond(self, *words: str) -> list[str]:
+        """The mixtures that are more than three weights, by the words in what they say besides (`beyond` of the rows):
+        "end_", "variants", "switch_"."""
+        said = self.rows.drop_duplicates("mixture").set_index("mixture")["beyond"]
+        return [name for name in said.index if any(word in said[name] for word in words)]
+
     def points(self) -> pd.DataFrame:
         """The means over seeds, a row a mixture of the simplex (`simplex.points`), of one encoder and scope (`of`)."""
         return simplex.points(self.rows[self.rows["embeddings"] == comparison.EMBEDDINGS[False]])

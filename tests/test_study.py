@@ -128,6 +128,7 @@ def test_parts_of_a_study(kept):
     assert set(part.simplex().rows["mixture"]) == {"mono", "hybrid-0.50", "uniform"}
     assert {model.mixture for model in part.only(["mono"]).replicates} == {"mono"}
     assert part.points()["mixture"].tolist() == ["mono", "hybrid-0.50", "uniform"]
+    assert part.beyond("end_", "switch_") == ["cross-then-mono"] and part.beyond("switch_") == []
     assert not read.of("tiny-mlm", "no such languages").replicates
     with pytest.raises(KitError, match="no run of 'xlm-r'; it has tiny-mlm, tiny-aligned"):
         read.of("xlm-r")
@@ -246,6 +247,14 @@ def test_rank_distance_is_less_is_better_and_counts_in_doublings():
     assert row["choose"] == "a" and row["about as good"] == ["a", "b"]
     assert row["reaches"] == pytest.approx(40) and choices.told(row).endswith("about as good: b")
     assert choices.losses(drawn)["least language bias"]["c"] == pytest.approx(1.5)
+
+
+def test_who_finds_nothing_is_not_chosen_for_its_little_bias():
+    drawn = frames(a=[0.8, 0.8], b=[0.4, 0.4], c=[0.39, 0.39])
+    drawn["rank distance"] = pd.DataFrame({"a": [160.0, 160.0], "b": [80.0, 80.0], "c": [20.0, 20.0]})
+    row = choices.choices(drawn, 6).to_dict("records")[-1]
+    assert (row["choose"], row["best in"], row["about as good"]) == ("b", 1.0, ["b"])
+    assert choices.losses(drawn)["least language bias"].to_dict() == pytest.approx({"a": 1, "b": 0, "c": -2})
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=1, max_size=8))

@@ -107,12 +107,6 @@ def centred(part: study.Study, mixtures) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def beyond(part: study.Study, *words: str) -> list[str]:
-    """The mixtures that are more than three weights, by what they say besides."""
-    said = part.rows.drop_duplicates("mixture").set_index("mixture")["beyond"]
-    return [name for name in said.index if any(word in said[name] for word in words)]
-
-
 def runs_of(profile: str) -> pd.DataFrame:
     """How many runs a study has, of how many mixtures, with how many seeds, by encoder."""
     rows = []
@@ -131,7 +125,7 @@ def tables() -> dict[str, pd.DataFrame]:
     tiny, found = study.shipped("tiny"), {"runs": runs_of("tiny")}
     for name in tiny.encoders:
         part, unseen = tiny.of(name), tiny.of(name, study.SCOPES[1])
-        moving, switched = beyond(part, "end_"), beyond(part, "variants", "switch_")
+        moving, switched = part.beyond("end_"), part.beyond("variants", "switch_")
         found |= {
             f"{name} ratio": means(part.simplex()),
             f"{name} share": by_share(part, "cross-lingual mAP"),
