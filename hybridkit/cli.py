@@ -500,6 +500,38 @@ def rerank(model, benchmark, first_stage, top, settings, lists_in, mix, question
 
 
 @main.command()
+@click.option(
+    "--model", required=True, help="A sentence-transformers model, a folder or an id; or the folder of a run."
+)
+@click.option("--task", required=True, help="museum-inference, museum-topics ... (docs/transfer.md).")
+@click.option(
+    "--train-language", default="en", show_default=True, help="Of the head; `each`: a head for every language."
+)
+@click.option("--trained", help="Comma-separated languages that the model was trained in.  [default: those of the run]")
+@click.option("--csv", "csv_file", type=_FILE, help="Also write the table here.")
+@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Texts encoded at a time.")
+def transfer(model, task, train_language, trained, csv_file, batch_size) -> None:
+    """Train a linear head on a model's frozen vectors in one language, and test it in all (docs/transfer.md)."""
+    from hybridkit import comparison, encoders
+    from hybridkit.corpora import catalogue
+    from hybridkit.params import Parameters
+    from hybridkit.transfer import features, heads
+
+    _check_places(csv_file)
+    folder, languages = features.encoder_of(model)
+    if not encoders.is_id(folder):
+        encoders.folder(folder)
+    languages = trained.split(",") if trained else languages
+    data = catalogue.labelled(task, Parameters())
+    table = heads.transfer(encoders.load(folder), data, train_language, languages, batch_size=batch_size)
+    click.echo(f"**{model}** on {data.name}: a linear head on frozen vectors (licence {data.licence})\n")
+    for shown in (heads.summary(table), table):
+        click.echo("\n".join([*comparison.markdown_lines(shown.round(4)), ""]))
+    if csv_file:
+        _write_csv(csv_file, table)
+
+
+@main.command()
 @click.option("--model", required=True, help="A sentence-transformers model: a folder or an id.")
 @click.option("--benchmark", required=True, help="As of `evaluate`.")
 @click.option("--language", default="en", show_default=True, help="That of the questions and of the candidates.")
