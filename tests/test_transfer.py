@@ -154,7 +154,7 @@ class TestHeads:
         assert len(trained) == 30 and trained != [f"{w} train {n}" for n in range(10) for w in ("red", "green", "blue")]
 
     def test_a_language_without_training_texts(self):
-        with pytest.raises(KitError, match="no training texts in 'de'; write one of en, or \"each\""):
+        with pytest.raises(KitError, match="no training texts in 'de': write one of en, or \"each\""):
             heads.transfer(Colours(), colour_task(), "de")
 
     def test_summary_by_hand(self):
@@ -253,4 +253,4 @@ def test_command(small_encoder, tmp_path, monkeypatch):
     assert answer.exit_code == 0, answer.output
     assert "a linear head on frozen vectors" in answer.output and "| zero-shot | 1 |" in answer.output
     lines = (tmp_path / "table.csv").read_text().splitlines()
-    assert lines[0].startswith("language,head,accuracy,low,high,majority,n,in training,C") and len(lines) == 3
+    assert lines[0].startswith("language,head,accuracy,low,high,majority,n,C,in training") and len(lines) == 3

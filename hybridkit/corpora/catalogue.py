@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ruamel.yaml import YAML
 
+from hybridkit import paths
 from hybridkit.errors import KitError
 from hybridkit.files import content_key as content_hash
 
@@ -200,7 +201,7 @@ def fetch(name: str, accept_licence: bool = False, languages: Sequence[str] = ()
     `languages`: only the files that these need, as far as the source has them; () for all, or for those that the name
     chooses (`split_part`). Raises KitError where the source has none of them, and for a language that no source has.
     """
-    from hybridkit import lock, paths
+    from hybridkit import lock
     from hybridkit.corpora import downloads
 
     base, chosen = split_part(name)
@@ -216,7 +217,13 @@ def fetch(name: str, accept_licence: bool = False, languages: Sequence[str] = ()
         fetched = own(source, languages)
     else:
         fetched = [downloads.file(source, file) for file in source.files_of(languages)]
-    return f"{name}: {len(fetched)} files with the right checksums in {paths.downloads() / base}"
+    return f"{name}: {len(fetched)} files with the right checksums in {paths.downloads() / _folder(fetched, base)}"
+
+
+def _folder(fetched: Sequence[Path], base: str) -> str:
+    """The folder of the downloads that holds a source's files; some sources read those of another."""
+    own = (path.relative_to(paths.downloads()) for path in fetched if path.is_relative_to(paths.downloads()))
+    return next(own, Path(base)).parts[0]
 
 
 def _held_of(source: Source, languages: Sequence[str]) -> tuple[str, ...]:

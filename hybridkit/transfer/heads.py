@@ -67,34 +67,52 @@ def transfer(
     that every other language is zero-shot; or "each", a head of its own for every language. At most `most` training
     examples are taken, drawn at random, always the same ones. Columns: language; head, the language that it was fitted
     in; accuracy, and low and high, its 95 % interval (Wilson's, as if examples were independent); majority, the share
-    of the most frequent label in the test; of pairs, hypothesis only, the accuracy of a head that sees no premise;
-    n; in training, whether the encoder was trained in the language (`trained`; "unknown" for None); C.
+    of the most frequent label in the test; n; of pairs, hypothesis only, the accuracy of a head that sees no premise;
+    C; in training, whether the encoder was trained in the language (`trained`; "unknown" for None).
 
     Raises KitError where the task has no training texts in `train_language`.
     """
     languages = task.languages("train")
-    if train_language != EACH and train_language not in languages:
-        others = f'; write one of {", ".join(languages)}, or "{EACH}"' if languages else ""
-        raise KitError(f"{task.name} has no training texts in {train_language!r}{others}.")
-    if not languages:
-        raise KitError(f"{task.name} has no training texts in any language.")
+    if train_language != EACH or not languages:
+        check_trainable(task, train_language)
     rows = []
     for code in languages if train_language == EACH else [train_language]:
         heads = _heads(model, task, code, most, batch_size)
         for tested in [code] if train_language == EACH else task.languages("test"):
-            seen = "unknown" if trained is None else "yes" if tested in trained else "no"
-            rows.append({"language": tested, "head": code, **_tested(model, task, heads, tested, batch_size, seen)})
+            found = _tested(model, task, heads, tested, batch_size)
+            rows.append({"language": tested, "head": code, **found, "in training": known(tested, trained)})
     return pd.DataFrame(rows)
+
+
+def check_trainable(task: Labelled, language: str) -> None:
+    """Raise KitError where a task has no training texts in a language, naming those that it has."""
+    languages = task.languages("train")
+    if language not in languages:
+        others = f'write one of {", ".join(languages)}, or "{EACH}"' if languages else "and in no other language"
+        raise KitError(f"{task.name} has no training texts in {language!r}: {others}.")
+
+
+def known(language: str, trained: Sequence[str] | None) -> str:
+    """Whether an encoder was trained in a language: "yes" or "no", or "unknown" where its languages are not given."""
+    return "unknown" if trained is None else "yes" if language in trained else "no"
+
+
+def scores(right: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy with its 95 % interval (Wilson's), the share of the most frequent label, and n, of answers (n,) to labels (n,)."""
+    low, high = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+    majority = np.unique(labels, return_counts=True)[1].max() / len(labels)
+    return {"accuracy": right.mean(), "low": low, "high": high, "majority": majority, "n": len(right)}
 
 
 def _heads(model, task: Labelled, code: str, most: int, batch_size: int) -> list[Head]:
     """The head of a language, and of pairs one that sees the hypotheses alone."""
-    train, dev = _some(task.parts[code, "train"], most), task.parts[code, "dev"]
+    train, dev = some(task.parts[code, "train"], most), task.parts[code, "dev"]
     views = zip(features.of_part(model, train, batch_size), features.of_part(model, dev, batch_size), strict=True)
     return [Head.fit(x, train.labels, dev_x, dev.labels) for x, dev_x in views if x is not None]
 
 
-def _some(part: Part, most: int) -> Part:
+def some(part: Part, most: int) -> Part:
+    """At most so many examples of a part, drawn at random, always the same ones, in their order."""
     if len(part) <= most:
         return part
     rows = np.sort(Stream("training examples of a head", len(part)).permutation(len(part))[:most])
@@ -102,15 +120,12 @@ def _some(part: Part, most: int) -> Part:
     return Part([part.texts[row] for row in rows], part.labels[rows], seconds)
 
 
-def _tested(model, task: Labelled, heads: list[Head], code: str, batch_size: int, seen: str) -> dict:
+def _tested(model, task: Labelled, heads: list[Head], code: str, batch_size: int) -> dict:
     part = task.parts[code, "test"]
     views = [x for x in features.of_part(model, part, batch_size) if x is not None]
     right = [head.right(x, part.labels) for head, x in zip(heads, views, strict=True)]
-    low, high = binomtest(int(right[0].sum()), len(part)).proportion_ci(method="wilson")
     alone = {"hypothesis only": right[1].mean()} if task.pairs else {}
-    majority = np.unique(part.labels, return_counts=True)[1].max() / len(part)
-    told = {"accuracy": right[0].mean(), "low": low, "high": high, "majority": majority, **alone}
-    return {**told, "n": len(part), "in training": seen, "C": heads[0].strength}
+    return {**scores(right[0], part.labels), **alone, "C": heads[0].strength}
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
