@@ -1,9 +1,12 @@
 """Tasks, features and heads: against hand-made examples, and the facts of the museum's own tasks."""
 
+import shutil
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
+from transformers import AutoTokenizer, pipeline
 
 from hybridkit import params
 from hybridkit.cli import main
@@ -13,7 +16,7 @@ from hybridkit.languages import XQUAD_R
 from hybridkit.museum.lexicon import lexicon
 from hybridkit.museum.world import CONCEPTS, generate
 from hybridkit.params import Parameters
-from hybridkit.transfer import features, heads, museum_tasks
+from hybridkit.transfer import features, fine_tuned, heads, museum_tasks
 from hybridkit.transfer.tasks import make_labelled, part
 
 
@@ -246,6 +249,12 @@ class TestNames:
             catalogue.benchmark("museum-topics", Parameters())
 
 
+def test_faults_of_the_command(tmp_path):
+    for model, task, told in (("x", "museum-topic", 'perhaps "museum-topics"'), ("./none", "museum-topics", "./none")):
+        answer = CliRunner().invoke(main, ["transfer", "--model", model, "--task", task])
+        assert answer.exit_code == 1 and told in answer.output and answer.output.startswith("error: ")
+
+
 def test_command(small_encoder, tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue, "labelled", lambda *_: colour_task())
     arguments = ["transfer", "--model", str(small_encoder), "--task", "colours", "--trained", "en", "--csv"]
@@ -254,3 +263,51 @@ def test_command(small_encoder, tmp_path, monkeypatch):
     assert "a linear head on frozen vectors" in answer.output and "| zero-shot | 1 |" in answer.output
     lines = (tmp_path / "table.csv").read_text().splitlines()
     assert lines[0].startswith("language,head,accuracy,low,high,majority,n,C,in training") and len(lines) == 3
+
+
+@pytest.fixture(scope="module")
+def encoder_of_pairs(small_encoder, tmp_path_factory) -> str:
+    """The small encoder with a tokenizer that can part two texts."""
+    folder = shutil.copytree(small_encoder, tmp_path_factory.mktemp("pairs") / "encoder")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"cls_token": "[CLS]", "sep_token": "[SEP]"})
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+class TestFineTuned:
+    def test_a_classifier_learns_and_is_kept(self, encoder_of_pairs, tmp_path):
+        texts = {"r": "Where does the tower stand?", "g": "The clock stands."}
+        parts = {("en", split): part([*texts.values()] * 24, [*texts] * 24) for split in ("train", "dev", "test")}
+        task = make_labelled("toy", "none", ("r", "g"), parts | {("de", "test"): part(["Где стоят часы?"], ["r"])})
+        folder = tmp_path / "classifier"
+        settings = {"epochs": 6, "learning_rate": 5e-3, "batch_size": 8}
+        found = fine_tuned.fine_tune(encoder_of_pairs, task, folder, trained=["en"], **settings)
+        assert found[["language", "head", "n", "in training"]].values.tolist() == [
+            ["de", "en", 1, "no"],
+            ["en", "en", 48, "yes"],
+        ]
+        assert found.set_index("language").loc["en", "accuracy"] == 1
+        kept = pipeline("text-classification", str(folder))
+        assert [kept(text)[0]["label"] for text in texts.values()] == ["r", "g"]
+        with pytest.raises(KitError, match="classifier is there already"):
+            fine_tuned.fine_tune(encoder_of_pairs, task, folder)
+
+    def test_both_texts_of_a_pair_are_read(self, encoder_of_pairs, tmp_path):
+        rows = [(a, b, b) for a in ("tower", "clock") for b in ("tower", "clock")] * 12
+        parts = {("en", split): part(*zip(*rows, strict=True)) for split in ("train", "dev", "test")}
+        task = make_labelled("toy", "none", ("tower", "clock"), parts)
+        settings = {"epochs": 6, "learning_rate": 5e-3, "batch_size": 8}
+        found = fine_tuned.fine_tune(encoder_of_pairs, task, tmp_path / "classifier", **settings)
+        assert found["accuracy"].tolist() == [1.0] and found["majority"].tolist() == [0.5]
+        trainer = fine_tuned._trainer(encoder_of_pairs, task, 1, 0.1, 8, 9, 0, str(tmp_path))
+        pair = part(["The clock stands."], ["tower"], ["Where does the tower stand? Where?"])
+        tokens = fine_tuned._examples(trainer, pair, task)["input_ids"][0]
+        read = trainer.processing_class.decode(tokens)
+        assert len(tokens) == 9 and read.startswith("[CLS] The clock") and read.count("[SEP]") == 2 and "Where" in read
+
+    def test_bad_input(self, tmp_path):
+        with pytest.raises(KitError, match='fine-tuned in one language: write it in place of "each"'):
+            fine_tuned.fine_tune("x", colour_task(), tmp_path / "new", "each")
+        with pytest.raises(KitError, match="no training texts in 'de'"):
+            fine_tuned.fine_tune("x", colour_task(), tmp_path / "new", "de")
