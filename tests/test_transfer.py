@@ -67,9 +67,10 @@ class TestTasks:
         with pytest.raises(KitError, match=told):
             make_labelled("toy", "none", "xy", self.good | changed)
 
-    def test_without_test(self):
-        with pytest.raises(KitError, match="no test texts"):
-            make_labelled("toy", "none", "xy", {("en", "train"): self.good["en", "train"]})
+    @pytest.mark.parametrize(("there", "lacking"), [("train", "test"), ("test", "training")])
+    def test_without_a_split(self, there, lacking):
+        with pytest.raises(KitError, match=f"no {lacking} texts in any language"):
+            make_labelled("toy", "none", "xy", {("en", there): self.good["en", there]})
 
     def test_languages_of_a_split(self):
         task = make_labelled("toy", "none", "xy", self.good | {("de", "test"): part(["a"], ["x"])})

@@ -72,11 +72,11 @@ def transfer(
 
     Raises KitError where the task has no training texts in `train_language`.
     """
-    languages = task.languages("train")
-    if train_language != EACH or not languages:
-        check_trainable(task, train_language)
+    languages = task.languages("train") if train_language == EACH else (train_language,)
+    for code in languages:
+        check_trainable(task, code)
     rows = []
-    for code in languages if train_language == EACH else [train_language]:
+    for code in languages:
         heads = _heads(model, task, code, most, batch_size)
         for tested in [code] if train_language == EACH else task.languages("test"):
             found = _tested(model, task, heads, tested, batch_size)
@@ -88,8 +88,9 @@ def check_trainable(task: Labelled, language: str) -> None:
     """Raise KitError where a task has no training texts in a language, naming those that it has."""
     languages = task.languages("train")
     if language not in languages:
-        others = f'write one of {", ".join(languages)}, or "{EACH}"' if languages else "and in no other language"
-        raise KitError(f"{task.name} has no training texts in {language!r}: {others}.")
+        raise KitError(
+            f'{task.name} has no training texts in {language!r}: write one of {", ".join(languages)}, or "{EACH}".'
+        )
 
 
 def known(language: str, trained: Sequence[str] | None) -> str:

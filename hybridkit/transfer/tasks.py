@@ -50,15 +50,16 @@ def part(texts: Sequence[str], labels: Sequence[str], seconds: Sequence[str] | N
 def make_labelled(name: str, licence: str, labels: Sequence[str], parts: Mapping[tuple[str, str], Part]) -> Labelled:
     """Check a task. KitError for a part without examples, with columns of different lengths, an empty text or an unknown
     label, for a language that has training texts and nothing to choose the head by or to test it on, and for a task
-    without test.
+    without training or test texts in any language.
     """
     for (code, split), found in parts.items():
         check_code(code)
         _check_part(f"{name}, {code}, {split}", found, labels)
     tested = {code for code, split in parts if split == "test"}
-    if not tested:
-        raise KitError(f"{name} has no test texts in any language: give some.")
-    for code in sorted(code for code, split in parts if split == "train"):
+    trained = sorted(code for code, split in parts if split == "train")
+    if not tested or not trained:
+        raise KitError(f"{name} has no {'training' if tested else 'test'} texts in any language: give some.")
+    for code in trained:
         if code not in tested or (code, "dev") not in parts:
             raise KitError(f"{name} has training texts in {code} but not both dev and test texts: give them too.")
     kinds = {found.seconds is not None for found in parts.values()}
