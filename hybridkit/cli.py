@@ -522,6 +522,51 @@ def rerank(model, benchmark, first_stage, top, settings, lists_in, mix, question
 
 
 @main.command()
+@click.option(
+    "--model", required=True, help="A sentence-transformers model, a folder or an id; or the folder of a run."
+)
+@click.option("--task", required=True, help="museum-inference, museum-topics ... (docs/transfer.md).")
+@click.option(
+    "--train-language", default="en", show_default=True, help="Of the head; `each`: a head for every language."
+)
+@click.option("--trained", help="Comma-separated languages that the model was trained in.  [default: those of the run]")
+@click.option("--most", type=click.IntRange(10), default=20_000, show_default=True, help="Training examples at most.")
+@click.option(
+    "--fine-tune", "into", type=_FOLDER, help="Instead of a head, fine-tune the whole encoder into this folder."
+)
+@click.option("--epochs", type=click.IntRange(1), default=2, show_default=True, help="With --fine-tune.")
+@click.option("--learning-rate", type=float, default=2e-5, show_default=True, help="With --fine-tune.")
+@click.option("--csv", "csv_file", type=_FILE, help="Also write the table here.")
+def transfer(model, task, train_language, trained, most, into, epochs, learning_rate, csv_file) -> None:
+    """Train a linear head on a model's frozen vectors in one language, and test it in all (docs/transfer.md)."""
+    from hybridkit import comparison, encoders
+    from hybridkit.corpora import catalogue
+    from hybridkit.params import Parameters
+    from hybridkit.sweep import check_writable
+    from hybridkit.transfer import features, fine_tuned, heads
+
+    _check_places(csv_file)
+    if into:
+        check_writable(into.absolute().parent)
+    folder, languages = features.encoder_of(model)
+    if not encoders.is_id(folder):
+        encoders.folder(folder)
+    languages = trained.split(",") if trained else languages
+    data = catalogue.labelled(task, Parameters())
+    if into:
+        tuning = {"epochs": epochs, "learning_rate": learning_rate}
+        table = fine_tuned.fine_tune(folder, data, into, train_language, languages, most, **tuning)
+    else:
+        table = heads.transfer(encoders.load(folder), data, train_language, languages, most)
+    how = f"fine-tuned into {into}" if into else "a linear head on frozen vectors"
+    click.echo(f"**{model}** on {data.name}: {how} (licence {data.licence})\n")
+    for shown in (heads.summary(table), table):
+        click.echo("\n".join([*comparison.markdown_lines(shown.round(4)), ""]))
+    if csv_file:
+        _write_csv(csv_file, table)
+
+
+@main.command()
 @click.option("--model", required=True, help="A sentence-transformers model: a folder or an id.")
 @click.option("--benchmark", required=True, help="As of `evaluate`.")
 @click.option("--language", default="en", show_default=True, help="That of the questions and of the candidates.")

@@ -55,10 +55,13 @@ def load(name: str) -> CrossEncoder:
     return model
 
 
-def base(name: str, max_length: int) -> CrossEncoder:
-    """An encoder with a head of random numbers upon it, to be trained; a pair has room for twice `max_length` tokens."""
+def base(name: str, max_length: int, labels: int = 1) -> CrossEncoder:
+    """An encoder with a head of random numbers upon it, to be trained, which gives as many scores as there are `labels`.
+
+    A pair has room for twice `max_length` tokens.
+    """
     encoders.load(name)  # its faults are told there, also tensors that are missing
-    model = _read(name, num_labels=1)
+    model = _read(name, num_labels=labels)
     _join_pairs(model.tokenizer)
     model.max_seq_length = min(2 * max_length, _room(model))
     return model

@@ -26,6 +26,7 @@ class Language:
 _TABLE = [
     Language("ar", "Arabic", "ARABIC", "rtl"),
     Language("bem", "Bemba", "LATIN"),
+    Language("bg", "Bulgarian", "CYRILLIC"),
     Language("bn", "Bengali", "BENGALI"),
     Language("de", "German", "LATIN"),
     Language("el", "Greek", "GREEK"),
@@ -43,6 +44,7 @@ _TABLE = [
     Language("ko", "Korean", "HANGUL"),
     Language("nl", "Dutch", "LATIN"),
     Language("pt", "Portuguese", "LATIN"),
+    Language("ro", "Romanian", "LATIN"),
     Language("ru", "Russian", "CYRILLIC"),
     Language("rw", "Kinyarwanda", "LATIN"),
     Language("sw", "Swahili", "LATIN"),
@@ -50,6 +52,7 @@ _TABLE = [
     Language("th", "Thai", "THAI", spaced=False),
     Language("tr", "Turkish", "LATIN"),
     Language("tw", "Twi", "LATIN"),
+    Language("ur", "Urdu", "ARABIC", "rtl"),
     Language("vi", "Vietnamese", "LATIN"),
     Language("yo", "Yoruba", "LATIN"),
     Language("zh", "Chinese", "CJK", spaced=False),

@@ -24,7 +24,7 @@ def test_help_imports_nothing_heavy():
     assert "sweep" in answer.stdout and not HEAVY & set(answer.stdout.split())
 
 
-@pytest.mark.parametrize("command", ["sweep", "status", "compare", "train", "evaluate", "doctor", "data"])
+@pytest.mark.parametrize("command", ["sweep", "status", "compare", "train", "evaluate", "transfer", "doctor", "data"])
 def test_every_command_has_help(command):
     answer = call(command, "--help")
     assert answer.exit_code == 0 and len(answer.output.splitlines()) > 4

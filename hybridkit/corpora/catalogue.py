@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ruamel.yaml import YAML
 
+from hybridkit import paths
 from hybridkit.errors import KitError
 from hybridkit.files import content_key as content_hash
 
@@ -18,16 +19,17 @@ if TYPE_CHECKING:
     from hybridkit.corpora.benchmark import Benchmark
     from hybridkit.corpora.pairs import TrainingPairs
     from hybridkit.params import Parameters
+    from hybridkit.transfer.tasks import Labelled
 
 
 @dataclass(frozen=True)
 class Source:
     """One source of data as `hybridkit data list` shows it.
 
-    `kind` is some of "training pairs", "validation pairs", "benchmark" and "captioned images", `checksum` says how the
-    content is verified.
-    `loader` names the module that reads it, which has `load_pairs(source, parameters)` for pairs and
-    `load_benchmark(source, parameters, languages=())` for a benchmark, where () stands for all languages, and
+    `kind` is some of "training pairs", "validation pairs", "benchmark", "captioned images" and "labelled texts",
+    `checksum` says how the content is verified. `loader` names the module that reads it, which has
+    `load_pairs(source, parameters)` for pairs, `load_benchmark(source, parameters, languages=())` for a benchmark and
+    `load_labelled(source, parameters, languages=())` for labelled texts, where () stands for all languages, and
     `load_captioned(source, parameters, split)` for captioned images (`imagetext.sources`); it may have
     `load_key(source, parameters)`, where the content is not decided by the source's files, and
     `fetch_files(source, languages=())`, where the files are not those of `files_of`.
@@ -139,8 +141,9 @@ def _test_set(name: str) -> str:
     plain = name.partition(":")[0].lower().replace("_", "-")
     if plain == "xquad-r":
         return "XQuAD-R is made from the development set of SQuAD 1.1"
-    listed = plain in CATALOGUE and "pairs" not in CATALOGUE[plain].kind
-    return "it is a benchmark of the catalogue" if listed else _TEST_SETS.get(plain, "")
+    if plain in CATALOGUE and "pairs" not in CATALOGUE[plain].kind:
+        return f"it is in the catalogue as {CATALOGUE[plain].kind}"
+    return _TEST_SETS.get(plain, "")
 
 
 def benchmark(name: str, parameters: "Parameters") -> "Benchmark":
@@ -162,6 +165,17 @@ def benchmark(name: str, parameters: "Parameters") -> "Benchmark":
         f'"{name}" is no benchmark: write {_named("benchmark")}, or the path of a folder that holds queries.jsonl, '
         f"candidates.jsonl and relevance.jsonl{_nearest(name)}."
     )
+
+
+def labelled(name: str, parameters: "Parameters") -> "Labelled":
+    """The labelled texts of a task by its name in the catalogue; a name may choose languages, as in "sib-200:de+en".
+
+    Raises KitError for a name that is none.
+    """
+    source, languages = split_part(name)
+    if source in CATALOGUE and "labelled texts" in CATALOGUE[source].kind:
+        return _loader(source).load_labelled(CATALOGUE[source], parameters, languages)
+    raise KitError(f'"{name}" is no task with labelled texts: write {_named("labelled texts")}{_nearest(name)}.')
 
 
 def content_key(name: str, parameters: "Parameters") -> str:
@@ -190,7 +204,7 @@ def fetch(name: str, accept_licence: bool = False, languages: Sequence[str] = ()
     `languages`: only the files that these need, as far as the source has them; () for all, or for those that the name
     chooses (`split_part`). Raises KitError where the source has none of them, and for a language that no source has.
     """
-    from hybridkit import lock, paths
+    from hybridkit import lock
     from hybridkit.corpora import downloads
 
     base, chosen = split_part(name)
@@ -206,7 +220,13 @@ def fetch(name: str, accept_licence: bool = False, languages: Sequence[str] = ()
         fetched = own(source, languages)
     else:
         fetched = [downloads.file(source, file) for file in source.files_of(languages)]
-    return f"{name}: {len(fetched)} files with the right checksums in {paths.downloads() / base}"
+    return f"{name}: {len(fetched)} files with the right checksums in {paths.downloads() / _folder(fetched, base)}"
+
+
+def _folder(fetched: Sequence[Path], base: str) -> str:
+    """The folder of the downloads that holds a source's files; some sources read those of another."""
+    own = (path.relative_to(paths.downloads()) for path in fetched if path.is_relative_to(paths.downloads()))
+    return next(own, Path(base)).parts[0]
 
 
 def _held_of(source: Source, languages: Sequence[str]) -> tuple[str, ...]:

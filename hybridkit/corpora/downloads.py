@@ -129,7 +129,7 @@ def _fetch(source: "Source", name: str, url: str) -> None:
 def pin_state(source: "Source") -> str:
     """What is known of a source's revision by now: verified in the kit, locked by the user, or not locked yet."""
     if not source.files and not source.hub:
-        return "nothing to download"
+        return "nothing to download of its own"
     if source.files and all(pin.get("sha256") for pin in source.files.values()):
         return "every file is checked against a SHA-256 in the kit"
     held = lock.read()["datasets"].get(source.name, {})
