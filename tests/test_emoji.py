@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybridkit import paths
+from hybridkit import lock, paths
 from hybridkit.corpora import catalogue, emoji
 from hybridkit.errors import KitError
 from hybridkit.imagetext.captioned import check_apart
@@ -32,14 +32,16 @@ class TestFamilies:
     def test_by_code_points(self):
         names = [
             "1f468",
+            "1f9d1",
             "1f467_200d_1f469",
+            "1f9d1_200d_1f9d2_200d_1f9d2",
             "1f468_200d_1f680",
             "1f469_200d_1f680",
             "1f9d1_200d_1f3a8",
             "0031_20e3",
             "0032_20e3",
         ]
-        assert self.families(names) == [0, 0, 1, 1, 2, 3, 3]
+        assert self.families(names) == [0, 0, 1, 1, 2, 2, 3, 4, 4]
 
     def test_by_gender_signs_and_directions(self):
         names = ["1f3c3", "1f3c3_200d_2640", "1f3c3_200d_2642_200d_27a1", "2764_fe0f", "2764"]
@@ -79,6 +81,7 @@ class TestReal:
         assert not set(train.family) & set(evaluation.family)
         names = dict(zip(train.ids + evaluation.ids, train.captions["en"] + evaluation.captions["en"], strict=True))
         assert names["0023_20e3"] == ("keycap: #",)
+        assert not paths.lock_file().exists(), "everything is pinned"
         self.nearest(train, evaluation)
 
     def nearest(self, train, evaluation):
@@ -144,6 +147,7 @@ class TestFetch:
                 "url": address + "/{file}",
                 "files": pinned,
                 "sha256_all": together,
+                "captions_sha256": "",
                 "images": images,
             }
             monkeypatch.setattr(emoji, "SOURCE", source)
@@ -155,6 +159,7 @@ class TestFetch:
     def test_everything_is_fetched_built_and_read(self, server):
         assert "6 files with the right checksums" in catalogue.fetch("emoji")
         rows = list(emoji.read_table(paths.downloads() / "emoji" / "captions.tsv"))
+        assert "emoji" in lock.read()["datasets"]
         assert [row["emoji"] for row in rows] == list(NAMES) and rows[1]["th"] == "watch th"
         assert [len(emoji.captioned(split)) for split in ("train", "evaluation")] == [4, 1]
 

@@ -165,6 +165,7 @@ class TestCrossmodal:
             ("[1]", "line 2 is no JSON object"),
             ('{"key": "a"}', "line 2 has another layout .*image/key"),
             ('{"image/key": "a", "en": ["x"]}', "line 2 has another layout"),
+            ('{"image/key": "a", "en": {"caption": "x"}}', "line 2 has another layout .*'x' is no list of captions"),
         ],
     )
     def test_another_layout(self, line, told):

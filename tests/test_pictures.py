@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hybridkit.errors import KitError
 from hybridkit.languages import XQUAD_R
+from hybridkit.museum import world
 from hybridkit.museum.lexicon import lexicon
 from hybridkit.pictures import wording
 from hybridkit.pictures.drawing import draw, draw_room, look
@@ -29,31 +30,42 @@ def values(scene):
 
 class TestScenes:
     def test_splits_share_no_picture_and_no_picture_comes_twice(self):
-        train, evaluation = ({values(one) for one in scenes(split, 800)} for split in ("train", "evaluation"))
-        assert len(train) == len(evaluation) == 800
+        train, evaluation = ({values(one) for one in scenes(split, 400)} for split in ("train", "evaluation"))
+        assert len(train) == len(evaluation) == 400
         assert not train & evaluation
 
     def test_splits_share_every_value_and_nearly_every_pair_of_values(self):
-        train, evaluation = scenes("train", 1500), scenes("evaluation", 200)
+        train, evaluation = scenes("train", 1000), scenes("evaluation", 100)
         for attribute in ATTRIBUTES:
             assert {getattr(one, attribute) for one in train} == set(VALUES[attribute])
         pairs = list(combinations(range(len(ATTRIBUTES)), 2))
         known = {(pair, values(one)[pair[0]], values(one)[pair[1]]) for one in train for pair in pairs}
         asked = [(pair, values(one)[pair[0]], values(one)[pair[1]]) for one in evaluation for pair in pairs]
-        assert sum(pair in known for pair in asked) > 0.97 * len(asked)
+        assert sum(pair in known for pair in asked) > 0.95 * len(asked)
 
     def test_arrangements_are_even_in_both_splits(self):
         for split in ("train", "evaluation"):
-            found = Counter((one.size, one.number, one.position) for one in scenes(split, 800))
-            assert len(found) == 18 and min(found.values()) > 25 and max(found.values()) < 70
+            found = Counter((one.size, one.number, one.position) for one in scenes(split, 600))
+            assert len(found) == 18 and min(found.values()) > 15 and max(found.values()) < 55
 
     def test_the_first_are_the_same_however_many_there_are(self):
         for split in ("train", "evaluation"):
-            assert scenes(split, 200)[:40] == scenes(split, 40)
+            assert scenes(split, 100)[:40] == scenes(split, 40)
             assert scenes(split, 40, seed=1) != scenes(split, 40)
 
-    def test_as_many_as_asked_for_where_combinations_get_scarce(self):
-        assert len({values(one) for one in scenes("evaluation", 2500)}) == 2500
+    def test_as_many_as_asked_for_where_combinations_get_scarce(self, monkeypatch):
+        """An object of a material in a room has three or four arrangements of the evaluation; further exhibits give none."""
+        generate = world.generate
+
+        def repetitive(split, count, seed):
+            made = generate(split, count, seed)
+            same = {"object": "clock", "material": "glass"}
+            return [replace(e, **same, facts=e.facts | {"room": "tower"}) if n < 12 else e for n, e in enumerate(made)]
+
+        monkeypatch.setattr(world, "generate", repetitive)
+        found = scenes("evaluation", 15, seed=77)
+        clocks = [one for one in found if (one.object, one.material, one.room) == ("clock", "glass", "tower")]
+        assert len({values(one) for one in found}) == 15 and 3 <= len(clocks) <= 4
 
     @pytest.mark.parametrize(("split", "count"), [("train", 0), ("train", 10_001), ("test", 5)])
     def test_bad_split_or_count(self, split, count):

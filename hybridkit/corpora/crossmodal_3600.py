@@ -20,10 +20,16 @@ def _read(source: Source) -> tuple[list[str], layouts.Captions]:
         try:
             names.append(f"{image['image/key']}.jpg")
             for code, column in captions.items():
-                column.append(tuple(image.get(code, {"caption": []})["caption"]))
+                column.append(_texts(image.get(code, {"caption": []})["caption"]))
         except (KeyError, TypeError, AttributeError) as fault:
             raise KitError(f"{path}, line {number} has another layout ({fault!r}): fetch the file again.") from fault
     return names, {code: column for code, column in captions.items() if any(column)}
+
+
+def _texts(captions: object) -> tuple[str, ...]:
+    if not isinstance(captions, list) or not all(isinstance(text, str) for text in captions):
+        raise TypeError(f"{captions!r} is no list of captions")
+    return tuple(captions)
 
 
 def load_captioned(source: Source, parameters: "Parameters", split: str) -> "CaptionedImages":

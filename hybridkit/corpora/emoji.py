@@ -48,8 +48,8 @@ _DOWNLOADED_AT_ONCE = 8
 
 @cache
 def pins() -> dict:
-    """What is pinned: `commit`, `url` and `files` (SHA-256, bytes) of CLDR's names, and `sha256_all` and `images`: the
-    images' names in order, and the SHA-256 over their bytes in this order."""
+    """What is pinned: `commit`, `url` and `files` (SHA-256, bytes) of CLDR's names, `captions_sha256` of the file made
+    of them, and `images` and `sha256_all`: the images' names in order, and the SHA-256 over their bytes in this order."""
     folder = files("hybridkit.corpora")
     found = json.loads((folder / "emoji_pins.json").read_text(encoding="utf-8"))
     names = (folder / "emoji_images.txt").read_text(encoding="utf-8").split()
@@ -72,7 +72,7 @@ def fetch_files(source: Source, languages: Sequence[str] = ()) -> list[Path]:
     path = _folder() / "captions.tsv"
     if not path.is_file():
         write_text(path, _table(names))
-    lock.check_file("datasets", SOURCE.name, path.name, path)
+    _check_captions(path)
     return [path, *images]
 
 
@@ -97,6 +97,12 @@ def _check_images(names: Sequence[str]) -> None:
             f"The images in {_folder() / 'png72'} have together the SHA-256 {digest.hexdigest()} where {pins()['sha256_all']} "
             f"was expected: one is cut short or altered; delete the folder and run `hybridkit data fetch {SOURCE.name}`."
         )
+
+
+def _check_captions(path: Path) -> None:
+    """The names are those that the kit's makers had, or else those that were locked when they were first seen here."""
+    if hashlib.sha256(path.read_bytes()).hexdigest() != pins()["captions_sha256"]:
+        lock.check_file("datasets", SOURCE.name, path.name, path)
 
 
 def _table(names: Sequence[str]) -> str:
@@ -136,7 +142,7 @@ def _captions() -> list[dict[str, str]]:
     path = _folder() / "captions.tsv"
     if not path.is_file():
         fetch_files(SOURCE)
-    lock.check_file("datasets", SOURCE.name, path.name, path)
+    _check_captions(path)
     rows = list(read_table(path))
     if [row["image"] for row in rows] != pins()["images"]:
         raise KitError(
@@ -196,7 +202,7 @@ def _keys(name: str, english: str) -> Iterator[object]:
         for point in _points(name)
         if point not in _IGNORED
     )
-    if set(points) <= {"grown", "child"}:
+    if len(points) > 1 and set(points) <= {"grown", "child"}:
         yield "family"
     else:
         yield "keycap" if _KEYCAP in points else points

@@ -105,7 +105,7 @@ def make_captioned(
 
 
 def _lines(name: str, code: str, image: str, texts: Sequence[str]) -> tuple[str, ...]:
-    lines = tuple(" ".join(text.split()) for text in texts)
+    lines = tuple(" ".join(text.split()) if isinstance(text, str) else "" for text in texts)
     if not all(lines):
         raise KitError(
             f"{name}: caption {lines.index('') + 1} of the image {image!r} in {code} is empty: leave it out."

@@ -4,7 +4,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -24,12 +24,13 @@ _AT_A_TIME = 256  # images in memory while they are prepared
 class Images(Protocol):
     """Images by row number.
 
-    `key` tells their content without reading pixels: it changes wherever an image does. `mark(row)` is the same for
-    images of the same content, in other collections of the same class too, and `weight(row)`, which costs nothing, is
-    the same wherever the marks are.
+    `key` tells their content without reading pixels, and is the same on every machine; `state`, for caches on this
+    one, changes whenever an image is touched. `mark(row)` is the same for images of the same content, in other
+    collections of the same class too, and `weight(row)`, which costs nothing, is the same wherever the marks are.
     """
 
     key: str
+    state: str
 
     def __len__(self) -> int: ...
 
@@ -47,7 +48,7 @@ class DrawnImages:
 
     def __init__(self, scenes: Sequence[Scene], key: str):
         self.scenes = list(scenes)
-        self.key = hashlib.sha256(repr((key, self.scenes)).encode()).hexdigest()
+        self.key = self.state = hashlib.sha256(repr((key, self.scenes)).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -78,6 +79,11 @@ class FileImages:
         """Over names and bytes of each file: reading tens of thousands of photographs takes minutes."""
         return _state(self.folder, self.names)
 
+    @property
+    def state(self) -> str:
+        """As `key`, and over where the files are and when each was changed."""
+        return _state(self.folder, self.names, changed=True)
+
     def pixels(self, rows: Sequence[int], size: int) -> np.ndarray:
         return np.stack([decoded(self.folder / self.names[row], size) for row in rows])
 
@@ -90,7 +96,7 @@ class FileImages:
 
 def _state(folder: Path, names: Sequence[str], changed: bool = False) -> str:
     """A hash over the names of files, how large they are, and with `changed` when they were changed; or that they lack."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(str(folder.resolve()).encode() if changed else b"")
     for name in names:
         path = folder / name
         about = path.stat() if path.is_file() else None
@@ -162,16 +168,19 @@ def _faults(folder: Path, names: Sequence[str]) -> dict[str, str]:
 def reader(images: Images, size: int) -> Callable[[Sequence[int]], np.ndarray]:
     """A function from row numbers to pixels (rows, size, size, 3) uint8: from `prepared` up to `PREPARED_BYTES`."""
     if len(images) * size * size * 3 > PREPARED_BYTES:
-        return lambda rows: images.pixels(rows, size)
-    pixels = prepared(images, size)
-    return lambda rows: pixels[np.asarray(rows, dtype=np.int64)]
+        return partial(images.pixels, size=size)
+    return partial(_taken, prepared(images, size))
+
+
+def _taken(pixels: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+    return pixels[np.asarray(rows, dtype=np.int64)]
 
 
 def prepared(images: Images, size: int) -> np.ndarray:
     """All pixels at a size: (images, size, size, 3) uint8, memory-mapped, made at first use and kept in the cache."""
     import PIL
 
-    key = hashlib.sha256(repr((images.key, size, PIL.__version__)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((images.state, size, PIL.__version__)).encode()).hexdigest()[:16]
     path = paths.cache() / "images" / f"{key}-{size}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):

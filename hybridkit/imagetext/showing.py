@@ -1,5 +1,6 @@
 """Some images of a source with their captions, for the command line."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,12 @@ def show(name: str, language: str, png: Path | None) -> str:
     With `png` the same images are written there, in rows of four. Raises KitError for a language without captions,
     and where the file cannot be written.
     """
-    data = sources.captioned(name, Parameters(), "evaluation")
-    if language not in data.captions:
-        raise KitError(f"{name} has no {language!r}; it has {' '.join(data.languages)}.")
+    _check_language(name, language, CATALOGUE[name].languages)
+    few = Parameters().model_copy(
+        update={"pictures_evaluation": _SHOWN}
+    )  # the first are the same however many there are
+    data = sources.captioned(name, few, "evaluation")
+    _check_language(name, language, data.languages)
     rows = range(min(_SHOWN, len(data)))
     lines = [f"{name} in {language} (licence {data.licence}):", *_status(name, language)]
     for row in rows:
@@ -35,6 +39,11 @@ def show(name: str, language: str, png: Path | None) -> str:
         _write(png, data, rows)
         lines += ["", f"{png}: these images, {_IN_A_ROW} in a row"]
     return "\n".join(lines)
+
+
+def _check_language(name: str, language: str, known: Sequence[str]) -> None:
+    if language not in known:
+        raise KitError(f"{name} has no captions in {language!r}; it has {' '.join(known)}.")
 
 
 def _status(name: str, language: str) -> list[str]:

@@ -1,5 +1,6 @@
 """From a name in the parameters to images with captions, as `corpora.catalogue` does for texts."""
 
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,9 @@ def captioned(name: str, parameters: "Parameters", split: str) -> "CaptionedImag
     if split not in SPLITS:
         raise KitError(f"Images have the splits {SPLITS[0]} and {SPLITS[1]}, not {split!r}.")
     if name not in named():
-        raise KitError(f'"{name}" has no images with captions: write {", ".join(named())}.')
+        near = get_close_matches(name.lower(), named(), n=1)
+        hint = f'; perhaps "{near[0]}"' if near else ""
+        raise KitError(f'"{name}" has no images with captions: write {", ".join(named())}{hint}.')
     source = CATALOGUE[name]
     if split == "train" and "pairs" not in source.kind:
         raise KitError(f'"{name}" cannot be trained on, it is a test set: name it under benchmarks alone.')
