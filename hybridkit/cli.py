@@ -466,6 +466,40 @@ def evaluate(
 
 
 @main.command()
+@click.argument("run", type=_FOLDER)
+@click.option("--benchmark", default="", help="One of the run's sets of images.  [default: the first]")
+@click.option("--language", default="en", show_default=True, help="The language of the captions.")
+@click.option(
+    "--passed-on", default="1,2,5,10,20,50,100,all", show_default=True, help="Candidates that a first stage passes on."
+)
+@click.option("--csv", "csv_file", type=_FILE, help="Also write both tables, one below the other, here.")
+def scorers(run, benchmark, language, passed_on, csv_file) -> None:
+    """Compare binary codes, dual encoder and matching head of a run of images: what they find, and what it costs.
+
+    FiCo-ITR's comparison (arXiv 2407.20114), and the two stages that it proposes (docs/image-evaluation.md).
+    """
+    import pandas as pd
+
+    from hybridkit.imagetext import fico
+
+    _check_places(csv_file)
+    counts = [_passed_on(one) for one in passed_on.split(",")]
+    found = fico.of_run(run, benchmark, language)
+    table, pipelines = found.table(), found.pipelines(counts)
+    told = f"{found.seen.images.shape[0]} images with captions in {language}; {fico.measured_on(found.seen.model)}"
+    click.echo(fico.to_markdown(table, pipelines, told))
+    if csv_file:
+        _write_csv(csv_file, pd.concat([table, pipelines]))
+
+
+def _passed_on(text: str) -> int:
+    """A number of candidates; 0 for all."""
+    if text != "all" and not (text.isdecimal() and int(text)):
+        raise click.BadParameter(f"{text!r} is neither a number of 1 or more nor all.", param_hint="--passed-on")
+    return 0 if text == "all" else int(text)
+
+
+@main.command()
 @click.option("--model", required=True, help="A cross-encoder: a folder or an id.")
 @click.option("--benchmark", required=True, help="As of `evaluate`.")
 @click.option(

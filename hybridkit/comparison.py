@@ -22,6 +22,8 @@ from hybridkit.ranks import GoldRanks
 SCOPES = ("training languages", "all languages", "unseen languages")
 #: The figures of the paper's Tables 1 and 2, as columns of the comparison.
 HEADLINE = ("monolingual mAP", "cross-lingual mAP", "multilingual mAP", "rank distance")
+#: And of runs of images with captions (`imagetext.evaluation.measure`).
+HEADLINE_IMAGES = ("image-to-text R@1", "text-to-image R@1", "rSum", "re-ranked rSum", "rank distance")
 BASELINE = "BM25"
 #: The column `embeddings`; BM25, which has none, stands with those as trained.
 EMBEDDINGS = ("as trained", "centred")
@@ -97,16 +99,36 @@ def _measured(folder: Path, manifest: dict, parameters: Parameters, centred: boo
 
     The centred ones are of those benchmarks alone whose gold ranks are there: runs made before them have none.
     """
+    if parameters.track == "image-text":
+        return {} if centred else _measured_images(folder, manifest, parameters)
     names, place = list(manifest["benchmarks"]), folder / runs.RANKS[centred]
     if centred:
         names = [name for name in names if (place / name / "about.json").exists()]
-    try:
-        found = json.loads((folder / runs.FIGURES[centred]).read_text(encoding="utf-8"))
-        if set(found) == set(names) and all(isinstance(v, dict) for s in found.values() for v in s.values()):
-            return found
-    except (FileNotFoundError, ValueError, AttributeError, TypeError):
-        pass
+    if found := _kept(folder / runs.FIGURES[centred], names):
+        return found
     return {name: measure(GoldRanks.open(place / name), parameters.languages) for name in names}
+
+
+def _kept(path: Path, names: Sequence[str]) -> dict:
+    """The figures of some benchmarks or sets of images that a run keeps; {} where they are not all there, or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        whole = set(found) == set(names) and all(isinstance(v, dict) for s in found.values() for v in s.values())
+        return found if whole else {}
+    except (FileNotFoundError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _measured_images(folder: Path, manifest: dict, parameters: Parameters) -> dict:
+    """`_measured` of a run of images: by set of images, of which each is two benchmarks."""
+    from hybridkit.imagetext import evaluation, work
+
+    names = {name.rsplit("-", 1)[0]: None for name in manifest["benchmarks"]}
+    if found := _kept(folder / runs.FIGURES[False], list(names)):
+        return found
+    places = [folder / place for place in work.RANKS if (folder / place).is_dir()] or [folder / work.RANKS[0]]
+    both = {name: [evaluation.opened(place, name) for place in places] for name in names}
+    return {name: evaluation.measure(one[0], parameters.languages, *one[1:]) for name, one in both.items()}
 
 
 _FIGURE = ("benchmark", "scope", "metric", "value")
@@ -138,7 +160,9 @@ def rows_of(
 
 
 def baseline_rows(run: runs.Run, settings: str = "") -> list[dict]:
-    """BM25's figures on the benchmarks of a run, as rows like those of `rows_of`."""
+    """BM25's figures on the benchmarks of a run, as rows like those of `rows_of`; none of images, which hold no words."""
+    if run.parameters.track == "image-text":
+        return []
     trained = run.parameters.languages
     found = {name: lexical_baseline(benchmark) for name, benchmark in run.benchmarks.items()}
     measured = {name: measure(gold, trained) for name, gold in found.items() if gold}
@@ -195,15 +219,27 @@ def told_apart(table: pd.DataFrame) -> pd.DataFrame:
 def headline(
     table: pd.DataFrame, scope: str = "training languages", embeddings: str = EMBEDDINGS[False]
 ) -> pd.DataFrame:
-    """The comparison as a table of texts: a row a mixture, the paper's four figures, mean and deviation over seeds."""
-    columns = {metric: by_mixture(table, metric, scope, embeddings) for metric in HEADLINE}
-    first = columns[HEADLINE[0]]
+    """The comparison as a table of texts: a row a mixture, the paper's four figures, mean and deviation over seeds.
+
+    Of rows of images the figures of HEADLINE_IMAGES, as far as they are there.
+    """
+    wanted = HEADLINE_IMAGES if _of_images(table).any() else HEADLINE
+    there = [metric for metric in wanted if metric in HEADLINE or (table["metric"] == metric).any()]
+    place = ["encoder", "benchmark", "settings", "mixture"]
+    columns = {metric: by_mixture(table, metric, scope, embeddings) for metric in there}
+    first = columns[there[0]]
     several = first["settings"].nunique() > 1
     shown = first[["encoder", "benchmark", *(["settings"] if several else []), "mixture", "seeds"]].copy()
     for metric, found in columns.items():
-        digits = 0 if metric == "rank distance" else 3
+        found = found.set_index(place).reindex(pd.MultiIndex.from_frame(first[place]))
+        digits = 0 if metric == "rank distance" else 1 if metric.endswith("rSum") else 3
         shown[metric] = [_value(m, d, digits) for m, d in zip(found["mean"], found["deviation"], strict=True)]
     return shown
+
+
+def _of_images(table: pd.DataFrame) -> pd.Series:
+    """Which rows are of sets of images: those of which an rSum is told."""
+    return table["benchmark"].isin(table.loc[table["metric"] == "rSum", "benchmark"])
 
 
 def _value(mean: float, deviation: float, digits: int) -> str:
@@ -216,8 +252,12 @@ def _value(mean: float, deviation: float, digits: int) -> str:
 def to_markdown(table: pd.DataFrame) -> str:
     """The comparison for a terminal: over the training languages, and over the unseen ones where there are any.
 
-    Below each, the same models with centred embeddings, as far as the table has them.
+    Below each, the same models with centred embeddings, as far as the table has them. Runs of texts and of images have
+    tables of their own.
     """
+    images = _of_images(table)
+    if images.any() and not images.all():
+        return "\n".join(to_markdown(part) for part in (table[~images], table[images]))
     parts = []
     for scope in ("training languages", "unseen languages"):
         of_scope = table[table["scope"] == scope]

@@ -46,6 +46,11 @@ def of_folders(found: Iterable[tuple[Path, dict]]) -> Iterator[Replicate]:
     known = [one for one in map(_known, found) if one]
     if not known:
         return
+    if images := [folder for folder, one, _ in known if one.track == "image-text"]:
+        raise KitError(
+            f"{images[0]} is a run of images ({len(images)} such in all), and differences are tested between runs of texts "
+            "alone: set runs of images side by side without --baseline."
+        )
     rows = [one.model_dump(include=set(_MIXTURE)) | {"beyond": one.beyond_weights()} for _, one, _ in known]
     names = comparison.told_apart(pd.DataFrame(rows, columns=[*_MIXTURE, "beyond"]))["mixture"]
     places: dict[tuple, Path] = {}

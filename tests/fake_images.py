@@ -11,7 +11,7 @@ from hybridkit.corpora.benchmark import make_benchmark
 class FakePixels:
     """Pictures that hold nothing but their row number."""
 
-    key = "fake"
+    key = state = "fake"
 
     def __init__(self, count: int):
         self._count = count

@@ -28,7 +28,7 @@ WORDS = {
 class Pictures:
     """Eight pictures, each of a colour of its own, with noise."""
 
-    key = "eight pictures"
+    key = state = "eight pictures"
 
     def __len__(self):
         return 8

@@ -54,6 +54,15 @@ def test_attention_darkens_where_a_word_does_not_look():
     assert np.abs(dark[40:, 40:] - PIXELS[40:, 40:] * 0.15).max() <= 0.5
 
 
+def test_pieces_of_words_are_joined():
+    maps = np.arange(6.0)[:, None, None] * np.ones((6, 2, 2))
+    pieces = ["[CLS]", "clo", "##ck", "##s", ":", "[SEP]"]
+    assert [(word, shares[0, 0]) for word, shares in figures.whole_words(pieces, maps)] == [("clocks", 2.0), (":", 4.0)]
+    pieces = ["<s>", "\u2581zwei", "\u2581Uhr", "en", ":", "</s>"]
+    found = figures.whole_words(pieces, maps)
+    assert [(word, shares[1, 1]) for word, shares in found] == [("zwei", 1.0), ("Uhren:", 3.0)]
+
+
 def test_losses_are_told():
     shown = figures.loss_parts({"contrast": [(10, 5.0), (20, 2.5)], "matching": [(10, 0.7), (20, 0.6)]})
     assert "contrast from 5.00 to 2.50; matching from 0.70 to 0.60" in shown.alt

@@ -2,13 +2,14 @@
 
 import json
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from hybridkit import encoders, paths, sweep
 from hybridkit.cli import main
 from hybridkit.errors import KitError
-from hybridkit.imagetext import work
+from hybridkit.imagetext import evaluation, fico, work
 from hybridkit.imagetext.albef import Albef
 from hybridkit.params import Parameters, for_run
 from hybridkit.runs import Run, read_manifest
@@ -84,6 +85,22 @@ def test_a_sweep_asked_for_notebooks_says_that_it_goes_without(folders, monkeypa
     assert "without notebooks" in done.output and asked[0].of_images
     again = CliRunner().invoke(main, ["sweep", "--profile", "tiny-pictures", "--mixtures", "mono", "--no-notebooks"])
     assert "without notebooks" not in again.output and len(asked) == 2
+
+
+def test_scorers_of_a_run_find_what_its_evaluation_finds(trained, tmp_path, monkeypatch):
+    """The dual encoder in FAISS, in one language, against the gold ranks by contrast."""
+    monkeypatch.setattr(fico, "TIMED", 2)
+    run, _ = trained
+    table = tmp_path / "scorers.csv"
+    command = ["scorers", str(run.folder), "--language", "th", "--passed-on", "3,all", "--csv", str(table)]
+    done = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert done.exit_code == 0 and "20 images with captions in th" in done.output and "model on cpu" in done.output
+    rows = pd.read_csv(table)
+    assert len(rows) == 2 * 3 + 2 * 3 * 2
+    found = evaluation.by_language(work.gold_ranks(run, "museum-pictures")[0]).set_index("language").loc["th"]
+    for direction in ("image-to-text", "text-to-image"):
+        row = rows[(rows["direction"] == direction) & (rows["scorer"] == "dual encoder")].iloc[0]
+        assert [row[f"R@{k}"] for k in (1, 5, 10)] == [found[f"{direction} R@{k}"] for k in (1, 5, 10)]
 
 
 def test_a_run_of_images_has_another_key_than_one_of_texts(folders, small_encoder):

@@ -7,6 +7,7 @@ any others.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -39,6 +40,11 @@ class Ranks(NamedTuple):
 
     image_to_text: GoldRanks
     text_to_image: GoldRanks
+
+
+def opened(folder: Path, name: str) -> Ranks:
+    """The gold ranks of both directions of a set of images that a run keeps in a folder; KitError as `GoldRanks.open`."""
+    return Ranks(*(GoldRanks.open(folder / f"{name}-{direction}") for direction in ("i2t", "t2i")))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from hybridkit.comparison import markdown_lines
 from hybridkit.errors import KitError
 from hybridkit.imagetext.evaluation import BATCH, CUTOFFS, PAIRS, Encoded, encoded, numbers, text_vectors
 from hybridkit.streams import Stream
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from hybridkit.corpora.benchmark import Benchmark
     from hybridkit.imagetext.albef import Albef
     from hybridkit.imagetext.captioned import CaptionedImages
+    from hybridkit.params import Parameters
 
 #: Bits of a binary code, as in the paper.
 BITS = 64
@@ -378,3 +381,56 @@ def measured_on(model: "Albef") -> str:
     from hybridkit import runs
 
     return f"{runs.machine()}; model on {model.device}, one thread; load {os.getloadavg()[0]:.1f}"
+
+
+def of_run(folder: Path, name: str = "", language: str = "en") -> Comparison:
+    """The comparison of a run's model, on a set of images that it is evaluated on (the first, where none is named).
+
+    Codes are fitted to the run's own training images, with captions in the language where they have some. Raises KitError
+    for a folder without a trained run of images, and for a set that it is not evaluated on.
+    """
+    parameters = _parameters(folder)
+    if name and name not in parameters.benchmarks:
+        raise KitError(f"{folder} is not evaluated on {name!r}: name one of {', '.join(parameters.benchmarks)}.")
+    from hybridkit.imagetext import captioned, sources
+    from hybridkit.imagetext.albef import Albef
+
+    model = Albef.open(folder / "model")
+    data = sources.captioned(name or parameters.benchmarks[0], parameters, "evaluation")
+    trained = sources.captioned(parameters.training_data[0], parameters, "train")
+    code = language if language in trained.languages else trained.languages[0]
+    benchmark = captioned.benchmarks(data)[f"{data.name}-i2t"]
+    return Comparison(model, data, benchmark, training_vectors(model, trained, code), language)
+
+
+def _parameters(folder: Path) -> "Parameters":
+    """The parameters of a run of images, finished or in its staging folder."""
+    from hybridkit import params, runs
+
+    manifest, given = runs.read_manifest(folder), folder / "params.yaml"
+    found = (
+        params.Parameters(**manifest["parameters"]) if manifest else params.load([given]) if given.exists() else None
+    )
+    if found is None or found.track != "image-text":
+        raise KitError(f"{folder} is no run of images: name a folder such as outputs/PROFILE/ENCODER/MIXTURE/seed-0.")
+    return found
+
+
+def to_markdown(table: pd.DataFrame, pipelines: pd.DataFrame, told: str) -> str:
+    """Both tables for a terminal; `told`: what was measured, and on what."""
+    parts = [f"**Coarse and fine scorers**: {told}", "", *markdown_lines(_rounded(table)), ""]
+    parts += ["**Two stages**, the first passing its best candidates on", "", *markdown_lines(_rounded(pipelines)), ""]
+    return "\n".join(parts)
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Figures with three digits behind the point, times with three that count, sizes whole; NaN stays."""
+    texts = {
+        name: "{:,.0f}" if name.endswith("bytes") else "{:.3g}" if name.endswith((" s", " ms")) else "{:.3f}"
+        for name in table.select_dtypes("float")
+    }
+    written = {
+        name: table[name].map(lambda value, text=text: value if np.isnan(value) else text.format(value)).astype(object)
+        for name, text in texts.items()
+    }
+    return table.assign(**written)

@@ -103,6 +103,26 @@ def retrieved(found: Sequence[tuple[str, str, Sequence[np.ndarray], int | None]]
     )
 
 
+def whole_words(tokens: Sequence[str], maps: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """The words of a text with the mean of the maps (tokens, rows, columns) of their pieces, as `attention` takes them.
+
+    Pieces of WordPiece that go on a word begin with ##, those of SentencePiece that begin one with U+2581. Tokens in
+    brackets, such as [CLS] and </s>, are left out.
+    """
+    sentencepiece = any(token.startswith("\u2581") for token in tokens)
+    words: list[tuple[str, list]] = []
+    for token, shares in zip(tokens, maps, strict=True):
+        if token[:1] + token[-1:] in ("[]", "<>") and len(token) > 2:
+            continue
+        goes_on = not token.startswith("\u2581") if sentencepiece else token.startswith("##")
+        piece = token.removeprefix("\u2581" if sentencepiece else "##")
+        if goes_on and words:
+            words[-1] = (words[-1][0] + piece, [*words[-1][1], shares])
+        else:
+            words.append((piece, [shares]))
+    return [(word, np.mean(parts, axis=0)) for word, parts in words]
+
+
 def attention(pixels: np.ndarray, words: Sequence[tuple[str, np.ndarray]], code: str, what: str) -> PictureRows:
     """Where each word looks in a picture: the picture itself, and for each word one that is dark where it does not look.
 
