@@ -146,6 +146,8 @@ def sweep(profile, encoder, overrides, mixtures, seeds, grid, budget, no_noteboo
     def executor():
         return sweeping.cluster_executor(scheduler) if scheduler else sweeping.local_executor(jobs)
 
+    if runs[0].of_images and not no_notebooks:
+        click.echo("Runs of images are trained and evaluated without notebooks, as with --no-notebooks.", err=True)
     threads = max(1, available // jobs)
     with SweepDisplay(runs, budget, None if scheduler else jobs) as display:
         outcomes = sweeping.sweep(runs, executor, threads, display.report, not no_notebooks, display.following(later))
@@ -317,7 +319,7 @@ def train(profile, encoder, overrides, mixture, seed, processes, cross_encoder) 
     """
     from filelock import FileLock
 
-    from hybridkit import comparison, model_card, paths
+    from hybridkit import model_card, paths
     from hybridkit.processes import rank
     from hybridkit.runs import Run
     from hybridkit.sweep import check_writable
@@ -326,6 +328,10 @@ def train(profile, encoder, overrides, mixture, seed, processes, cross_encoder) 
     if cross_encoder:
         if processes:
             raise click.UsageError("--processes is for retrievers; share a cross-encoder's batch with torchrun.")
+        if run.of_images:
+            raise click.UsageError(
+                "--cross-encoder is for runs of texts; one of images has a matching head of its own."
+            )
         _train_cross_encoder(run)
         return
     if rank():  # of several processes, the first alone writes and evaluates
@@ -339,16 +345,32 @@ def train(profile, encoder, overrides, mixture, seed, processes, cross_encoder) 
         for sentence in record["left_out"]:
             click.echo(f"note: {sentence}", err=True)
         click.echo(f"model: {run.folder / 'model'} ({record['seconds']} s of training)\n")
-        measured = {}
-        for name, benchmark in run.benchmarks.items():
-            own, trained = run.gold_ranks(name), run.parameters.languages
-            measured[name] = comparison.measure(own, trained)
-            click.echo(comparison.evaluation_markdown(own, trained))
-            if run.has_centred(name):
-                click.echo(comparison.evaluation_markdown(run.gold_ranks(name, centred=True), trained, brief=True))
-            if lexical := comparison.lexical_baseline(benchmark):
-                click.echo(comparison.evaluation_markdown(lexical, trained))
-        model_card.write(run, measured)
+        model_card.write(run, _evaluated_images(run) if run.of_images else _evaluated(run))
+
+
+def _evaluated(run) -> dict:
+    """Evaluate a run of texts and print it; its figures by benchmark."""
+    from hybridkit import comparison
+
+    measured = {}
+    for name, benchmark in run.benchmarks.items():
+        own, trained = run.gold_ranks(name), run.parameters.languages
+        measured[name] = comparison.measure(own, trained)
+        click.echo(comparison.evaluation_markdown(own, trained))
+        if run.has_centred(name):
+            click.echo(comparison.evaluation_markdown(run.gold_ranks(name, centred=True), trained, brief=True))
+        if lexical := comparison.lexical_baseline(benchmark):
+            click.echo(comparison.evaluation_markdown(lexical, trained))
+    return measured
+
+
+def _evaluated_images(run) -> dict:
+    """Evaluate a run of images and print it; its figures by set of images."""
+    from hybridkit.imagetext import work
+
+    measured = work.metrics(run)
+    click.echo(work.markdown(measured))
+    return measured
 
 
 def _train_cross_encoder(run) -> None:
@@ -608,11 +630,12 @@ def data_fetch(names, accept_licence, languages) -> None:
 @click.argument("name")
 @click.option("--language", default="en", show_default=True)
 @click.option("--review", is_flag=True, help="For the museum: every word and template, to proofread or print.")
-def data_show(name, language, review) -> None:
+@click.option("--png", type=_FILE, metavar="FILE", help="For images: draw those that are shown into a PNG file.")
+def data_show(name, language, review, png) -> None:
     """Show some of a source's texts; with --review the museum's review sheet of a language."""
     from hybridkit.display import show_source
 
-    click.echo(show_source(name, language, review))
+    click.echo(show_source(name, language, review, png))
 
 
 @data.command("audit")

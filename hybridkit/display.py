@@ -221,17 +221,32 @@ def _accepted(name: str) -> str:
     return f"you did on {lock.read()['accepted'][name]['accepted']}"
 
 
-def show_source(name: str, language: str, review: bool) -> str:
-    """Some texts of a source in one language, or the museum's review sheet."""
-    from hybridkit.corpora import catalogue
-    from hybridkit.params import Parameters
-
-    if review:
-        if name != "museum":
-            raise KitError(f"Only the museum has a review sheet, not {name}; leave --review out.")
+def _review_sheet(name: str, language: str) -> str:
+    if name == "museum":
         from hybridkit.museum.review import sheet
 
         return sheet(language)
+    if name == "museum-pictures":
+        from hybridkit.pictures.review import check_sheet
+
+        return check_sheet(language)
+    raise KitError(f"Only museum and museum-pictures have a review sheet, not {name}; leave --review out.")
+
+
+def show_source(name: str, language: str, review: bool, png: Path | None = None) -> str:
+    """Some texts of a source in one language, or a review sheet of the museum; with `png` its pictures are drawn there."""
+    from hybridkit.corpora import catalogue
+    from hybridkit.imagetext.sources import named
+    from hybridkit.params import Parameters
+
+    if review:
+        return _review_sheet(name, language)
+    if name in named():
+        from hybridkit.imagetext.showing import show
+
+        return show(name, language, png)
+    if png:
+        raise KitError(f"{name} has no pictures; leave --png out.")
     benchmark = catalogue.benchmark(name, Parameters())
     if language not in benchmark.languages:
         raise KitError(f"{name} has no {language!r}; it has {' '.join(benchmark.languages)}.")

@@ -18,8 +18,11 @@ CARD = "README.md"
 #: The tag by which a card of the kit is known.
 TAG = "hybridkit"
 _PAPER = "https://arxiv.org/abs/2408.10536"
+_TAGS = ("sentence-transformers", "sentence-similarity", "feature-extraction")
+_TAGS_OF_IMAGES = ("image-text-retrieval", "arxiv:2107.07651")
 #: Figures of the card, and the names that a hub's table gives to them.
 _SHOWN = ("monolingual mAP", "cross-lingual mAP", "multilingual mAP", "monolingual nDCG@10", "rank distance")
+_SHOWN_OF_IMAGES = ("image-to-text R@1", "text-to-image R@1", "rSum", "re-ranked rSum", "rank distance")
 
 
 def is_ours(folder: Path) -> bool:
@@ -42,8 +45,13 @@ def write(run: "Run", measured: dict) -> Path:
 def card(run: "Run", measured: dict) -> str:
     """The text of the card."""
     p = run.parameters
+    kind = (
+        "An image-text model (ALBEF, [arXiv 2107.07651](https://arxiv.org/abs/2107.07651)), trained"
+        if run.of_images
+        else "A multilingual dense retriever, fine-tuned"
+    )
     opening = (
-        f"A multilingual dense retriever, fine-tuned with hybridkit {__version__} along a plan that mixes kinds of batches "
+        f"{kind} with hybridkit {__version__} along a plan that mixes kinds of batches "
         f"([arXiv 2408.10536]({_PAPER})). Its mixture **{p.mixture}** is {_mixture(run)}.\n"
     )
     parts = [
@@ -90,6 +98,25 @@ def _mixture(run: "Run") -> str:
     return told + (f" ({beyond})" if beyond else "")
 
 
+_LINES = (
+    "from sentence_transformers import SentenceTransformer",
+    "",
+    'model = SentenceTransformer("path/to/this/folder")',
+    'queries = model.encode_query(["..."])',
+    'passages = model.encode_document(["..."])',
+    "scores = model.similarity(queries, passages)  # cosines",
+)
+_LINES_OF_IMAGES = (
+    "from hybridkit.imagetext.albef import Albef",
+    "",
+    'model = Albef.open("path/to/this/folder")',
+    'states, mask, texts = model.texts(["..."])',
+    "patches, images = model.images(pixels)  # normalised, see hybridkit.imagetext.images",
+    "scores = images @ texts.T  # cosines",
+    "logits = model.match(patches, states, mask)  # of each image with the text in the same place",
+)
+
+
 def _use(run: "Run") -> str:
     p = run.parameters
     intended = (
@@ -98,14 +125,7 @@ def _use(run: "Run") -> str:
         else "Meant for research on retrieval within and across the languages it was trained on; look at the results "
         "below before using it with others, and at the rank distance before mixing languages in one pool."
     )
-    lines = (
-        "from sentence_transformers import SentenceTransformer",
-        "",
-        'model = SentenceTransformer("path/to/this/folder")',
-        'queries = model.encode_query(["..."])',
-        'passages = model.encode_document(["..."])',
-        "scores = model.similarity(queries, passages)  # cosines",
-    )
+    lines = _LINES_OF_IMAGES if run.of_images else _LINES
     code = "\n".join(lines)
     prompts = (
         f"Queries begin with {p.query_prefix!r} and passages with {p.passage_prefix!r}; the functions above add them."
@@ -123,7 +143,7 @@ def _training(run: "Run") -> str:
         "steps": f"{p.steps:,} at most, {p.batch_size} examples each"
         + (f", {p.gradient_accumulation} batches a step" if p.gradient_accumulation > 1 else ""),
         "learning rate": f"{p.learning_rate:g}, {p.schedule}, AdamW with weight decay {p.weight_decay:g}",
-        "loss": p.loss + ("" if p.loss == "equation-1" else f", temperature {p.temperature:g}, {p.directions}"),
+        "loss": _loss(run),
         "explicit negatives": f"{p.explicit_negatives} an example",
         "precision": p.precision,
         "seed of the plan": str(p.seed),
@@ -134,6 +154,13 @@ def _training(run: "Run") -> str:
     if further := p.beyond_weights():
         rows["batches, beside the weights"] = further
     return _table(("", ""), rows.items()) + "\n\nAll parameters stand in `params.yaml` of the run's folder."
+
+
+def _loss(run: "Run") -> str:
+    p = run.parameters
+    if run.of_images:
+        return f"{' + '.join(p.image_losses)}, temperature {p.temperature:g} at first"
+    return p.loss + ("" if p.loss == "equation-1" else f", temperature {p.temperature:g}, {p.directions}")
 
 
 def _plan(run: "Run") -> str:
@@ -176,23 +203,37 @@ def _data(run: "Run") -> str:
     return _table(("", "name", "licence", "revision", "fingerprint"), rows)
 
 
+_TOLD = (
+    "Macro-averages as in the paper: over languages, over pairs of languages, and over one pool of all languages. "
+    "The rank distance is that between the best and the worst of a question's parallel answers: lower is fairer."
+)
+_TOLD_OF_IMAGES = (
+    "Means over languages. rSum adds up R@1, R@5 and R@10 in both directions, in per cent. The rank distance is that "
+    "between the best and the worst of an image's captions among the captions in all languages: lower is fairer."
+)
+
+
 def _results(measured: dict) -> str:
+    shown = _shown(measured)
     rows = [
-        (benchmark, scope, *(_number(name, figures.get(name, math.nan)) for name in _SHOWN))
+        (benchmark, scope, *(_number(name, figures.get(name, math.nan)) for name in shown))
         for benchmark, scopes in measured.items()
         for scope, figures in scopes.items()
     ]
-    told = (
-        "Macro-averages as in the paper: over languages, over pairs of languages, and over one pool of all languages. "
-        "The rank distance is that between the best and the worst of a question's parallel answers: lower is fairer."
-    )
-    return f"{told}\n\n{_table(('benchmark', 'languages', *_SHOWN), rows)}" if rows else "Not evaluated."
+    told = _TOLD_OF_IMAGES if shown == _SHOWN_OF_IMAGES else _TOLD
+    return f"{told}\n\n{_table(('benchmark', 'languages', *shown), rows)}" if rows else "Not evaluated."
+
+
+def _shown(measured: dict) -> tuple[str, ...]:
+    """The figures of a card: those of images where there are any."""
+    of_images = any(_SHOWN_OF_IMAGES[0] in figures for scopes in measured.values() for figures in scopes.values())
+    return _SHOWN_OF_IMAGES if of_images else _SHOWN
 
 
 def _number(name: str, value: float) -> str:
     if math.isnan(value):
         return "not defined"
-    return f"{value:,.1f}" if name == "rank distance" else f"{value:.4f}"
+    return f"{value:,.1f}" if name == "rank distance" or name.endswith("rSum") else f"{value:.4f}"
 
 
 def _table(head, rows) -> str:
@@ -212,9 +253,9 @@ def _metadata(run: "Run", measured: dict) -> str:
     hubs = [CATALOGUE[name].hub for name in p.training_data if name in CATALOGUE and CATALOGUE[name].hub]
     data = ModelCardData(
         language=sorted(p.languages),
-        library_name="sentence-transformers",
-        pipeline_tag="sentence-similarity",
-        tags=["sentence-transformers", "sentence-similarity", "feature-extraction", "arxiv:2408.10536", TAG],
+        library_name=None if run.of_images else "sentence-transformers",
+        pipeline_tag=None if run.of_images else "sentence-similarity",
+        tags=[*(_TAGS_OF_IMAGES if run.of_images else _TAGS), "arxiv:2408.10536", TAG],
         base_model=hub.repository(p.encoder) if _base_name(run) == p.encoder and p.encoder not in OWN else None,
         datasets=hubs or None,
         model_name=run.title,
@@ -240,7 +281,7 @@ def _eval_results(measured: dict) -> list:
                     metric_name=name,
                     metric_value=round(figures[name], 6),
                 )
-                for name in _SHOWN
+                for name in _shown(measured)
                 if not math.isnan(figures.get(name, math.nan))
             ]
     return found

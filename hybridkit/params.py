@@ -42,6 +42,8 @@ _Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+([._-]+[A-Za-z0-9]+)*$")]
 _Names = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1), AfterValidator(_once)]
 _SomeCodes = Annotated[list[Annotated[str, AfterValidator(_code)]], AfterValidator(_once)]
 _Codes = Annotated[_SomeCodes, Field(min_length=1)]
+_Loss = Literal["contrast", "matching", "masked-words"]
+_Losses = Annotated[list[_Loss], Field(min_length=1), AfterValidator(_once)]
 
 
 class Parameters(BaseModel):
@@ -112,6 +114,28 @@ class Parameters(BaseModel):
     switch_by: Literal["word", "phrase"] = Field("word", description="what is switched: word or phrase")
     switch_kinds: Literal["mono", "all"] = Field("mono", description="batches that are switched: mono or all")
     switch_lexicons: str = Field("museum", min_length=1, description="museum, or a folder of MUSE-format lexicons")
+    track: Literal["text", "image-text"] = Field("text", description="text, or image-text for an ALBEF")
+    image_encoder: str = Field("tiny-vit", min_length=1, description="tiny-vit, a model id of a ViT or a folder")
+    image_size: int = Field(48, ge=8, description="pixels of a side of a picture")
+    patch_size: int = Field(8, ge=2, description="pixels of a side of a patch, which must divide image_size")
+    image_folder: str = Field("", description="the folder of the images of a public source")
+    missing_images: Literal["refuse", "skip"] = Field(
+        "refuse", description="images that cannot be read: refuse or skip"
+    )
+    pictures_train: int = Field(1500, ge=100, le=50_000, description="pictures of the museum to train on")
+    pictures_evaluation: int = Field(200, ge=20, le=5_000, description="pictures never seen in training")
+    fusion_layers: int = Field(2, ge=1, description="layers that read text and picture together")
+    projection: int = Field(128, ge=1, description="numbers of the vectors that are compared")
+    image_losses: _Losses = Field(
+        ["contrast", "matching", "masked-words"], description="some of contrast, matching and masked-words"
+    )
+    caption_contrast: Literal["cross", "all", "none"] = Field(
+        "cross", description="batches in which an image's two captions are contrasted: cross, all or none"
+    )
+    momentum: float = Field(0.995, ge=0, lt=1, description="of the slow copies; 0 for the model itself")
+    queue: int = Field(512, ge=0, description="earlier images, and their captions, in the contrast; 0 for none")
+    distillation: float = Field(0.4, ge=0, lt=1, description="share of the slow copies' belief in the targets")
+    rerank: int = Field(16, ge=0, description="candidates that the matching head ranks anew; 0 for none")
 
     @model_validator(mode="after")
     def _agree(self) -> "Parameters":
@@ -142,6 +166,9 @@ _LATER |= {"gradient_checkpointing": False, "validation_data": "", "validate_eve
 _LATER |= {"variants": 0.0, "end_mono": 0.0, "end_cross": 0.0, "end_multi": 0.0, "mixture_stages": 0}
 _LATER |= {"switch_probability": 0.0, "switch_query_to": [], "switch_passage_to": [], "switch_each": "word"}
 _LATER |= {"switch_by": "word", "switch_kinds": "mono", "switch_lexicons": "museum"}
+#: Parameters of images alone, with `track` the last that were added.
+IMAGES = tuple(_FIELDS)[list(_FIELDS).index("track") :]
+_LATER |= {name: _FIELDS[name].default for name in IMAGES}
 _WEIGHTS = ("mono", "cross", "multi")
 _END = ("end_mono", "end_cross", "end_multi")
 #: What a mixture file can say: how the batches are filled, and what it is called.
@@ -225,6 +252,8 @@ def _disagreements(parameters: Parameters) -> Iterator[tuple[set[str], str]]:
                 "would count the variants of a passage as one another's negatives; set cached_texts to 0, or variants to 0.0."
             ),
         )
+    if parameters.track == "image-text":
+        yield from _of_images(parameters)
     if parameters.validate_every and not parameters.validation_data:
         yield (
             {"validate_every", "validation_data"},
@@ -249,6 +278,45 @@ def _disagreements(parameters: Parameters) -> Iterator[tuple[set[str], str]]:
                 "validate_every to a number of steps, or patience to 0."
             ),
         )
+
+
+def _of_images(parameters: Parameters) -> Iterator[tuple[set[str], str]]:
+    """What is wrong with a run of images: sizes that do not fit, and what only runs of texts have."""
+    p = parameters
+    if p.image_size % p.patch_size:
+        yield (
+            {"image_size", "patch_size"},
+            (
+                f"image_size is {p.image_size}, which patches of {p.patch_size} pixels do not fill; set image_size to "
+                f"{max(1, round(p.image_size / p.patch_size)) * p.patch_size}, or patch_size to a number that divides it."
+            ),
+        )
+    if 0 < p.queue < p.batch_size:
+        yield (
+            {"queue", "batch_size"},
+            (
+                f"queue is {p.queue} and batch_size is {p.batch_size}, but the queue takes a whole batch at a time; set "
+                f"queue to {p.batch_size} or more, or to 0 for none."
+            ),
+        )
+    if p.batch_size < 2:
+        yield (
+            {"batch_size", "track"},
+            (
+                f"batch_size is {p.batch_size}, but an image is compared with the others of its batch; set batch_size to "
+                "2 or more."
+            ),
+        )
+    plain = {"variants": 0.0, "switch_probability": 0.0, "cached_texts": 0, "validation_data": "", "loss": "in-batch"}
+    for name, value in plain.items():
+        if (given := getattr(p, name)) != value:
+            yield (
+                {name, "track"},
+                (
+                    f"{name} is {given!r} and track is image-text, but runs of images have no such thing; set {name} to "
+                    f"{_yaml(value)}, or track to text."
+                ),
+            )
 
 
 def _sums_to_one(parameters: Parameters, names: Sequence[str]) -> Iterator[tuple[set[str], str]]:

@@ -73,7 +73,15 @@ class Run:
         """
         p = self.parameters
         names = [*p.training_data, *p.benchmarks, *filter(None, [p.validation_data])]
-        return [*(catalogue.content_key(name, p) for name in names), encoders.content_key(p.encoder)]
+        contents = [*(catalogue.content_key(name, p) for name in names), encoders.content_key(p.encoder)]
+        if self.of_images and p.image_encoder != "tiny-vit":
+            contents.append(encoders.content_key(p.image_encoder))
+        return contents
+
+    @property
+    def of_images(self) -> bool:
+        """Whether it is a run of images and captions (`imagetext.work`)."""
+        return self.parameters.track == "image-text"
 
     @property
     def profile_folder(self) -> Path:
@@ -115,6 +123,10 @@ class Run:
     @cached_property
     def benchmarks(self) -> dict:
         """The benchmarks by name."""
+        if self.of_images:
+            from hybridkit.imagetext import work
+
+            return work.benchmarks(self)
         loaded = [catalogue.benchmark(name, self.parameters) for name in self.parameters.benchmarks]
         by_name = {benchmark.name: benchmark for benchmark in loaded}
         if len(by_name) < len(loaded):
@@ -161,7 +173,9 @@ class Run:
 
     def audits(self) -> list:
         """The audit of every training source and of the validation data against every benchmark, the whole of it
-        where the run uses a part (`corpora.audit.audit`), from the cache if there."""
+        where the run uses a part (`corpora.audit.audit`), from the cache if there. Of a run of images none (`audit`)."""
+        if self.of_images:
+            return []
         from hybridkit.corpora.audit import audit
 
         used = [(pairs, "training data") for pairs in self.datasets]
@@ -187,8 +201,13 @@ class Run:
         """Keep the audits as audit.md and audit.json, and see whether they allow the training.
 
         Raises KitError where a source holds more of a benchmark than the parameter contamination_limit, and
-        gives a KitWarning where it holds less.
+        gives a KitWarning where it holds less. Of a run of images, KitError where an image is in both.
         """
+        if self.of_images:
+            from hybridkit.imagetext import work
+
+            write_text(self.folder / "audit.md", work.audit(self))
+            return
         audits = self.audits()
         write_text(self.folder / "audit.md", "\n".join(one.to_markdown() for one in audits))
         kept = {"limit": self.parameters.contamination_limit, "audits": [asdict(one) for one in audits]}
@@ -207,6 +226,10 @@ class Run:
 
         if processes.rank() == 0:
             self.audit()  # what is wrong with the benchmarks is told before the training too, and not after it
+        if self.of_images:
+            from hybridkit.imagetext import work
+
+            return work.train(self, self.telling(on_step))
         return launch.train(self, self.telling(on_step))
 
     def telling(self, on_step=None) -> Callable[[int, int], None]:
@@ -227,6 +250,8 @@ class Run:
         With `centred` those of its embeddings without the mean of each language (`centring`). Whichever is asked for
         first, the texts are encoded once and both are kept; raises KitError where a benchmark is too large for the second.
         """
+        if self.of_images:
+            raise KitError(f"{self.title} is a run of images: its gold ranks are those of `imagetext.work.gold_ranks`.")
         from hybridkit.ranks import GoldRanks
 
         folder = self.folder / RANKS[centred] / benchmark
@@ -277,6 +302,8 @@ class Run:
 
     def has_centred(self, benchmark: str) -> bool:
         """Whether `gold_ranks` of a benchmark can be had centred: they are there, or the model is and it is not too large."""
+        if self.of_images:
+            return False
         from hybridkit.evaluation import can_be_centred
 
         there = (self.folder / RANKS[True] / benchmark / "about.json").exists()
@@ -285,8 +312,13 @@ class Run:
     def metrics(self) -> dict:
         """Every summary figure by benchmark and scope (`comparison.measure`), also kept as metrics.json.
 
-        Those of centred embeddings, where they can be had, are kept in the same form as metrics-centred.json.
+        Those of centred embeddings, where they can be had, are kept in the same form as metrics-centred.json. Of a run
+        of images by set of images and scope (`imagetext.work.metrics`).
         """
+        if self.of_images:
+            from hybridkit.imagetext import work
+
+            return work.metrics(self)
         from hybridkit.comparison import measure
 
         trained = self.parameters.languages

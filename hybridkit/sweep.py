@@ -308,6 +308,10 @@ def prepare(values: dict, surroundings: dict[str, str]) -> Outcome:
     try:
         for audit in run.audits():  # loads the data, too
             audit.refuse(run.parameters.contamination_limit)
+        if run.of_images:
+            from hybridkit.imagetext import work
+
+            work.audit(run)
         encoders.folder(run.parameters.encoder)
     except Exception as fault:
         return Outcome(name, "failed", time.perf_counter() - started, in_a_line(fault))
@@ -416,11 +420,12 @@ def sweep(
 ) -> list[Outcome]:
     """The whole sweep over runs that share data and encoder: what they share, the runs, what sums them up.
 
-    Without `notebooks` only what gives numbers. `later` holds more rounds of runs, each asked for when the round before
-    it is done. Returns how each task ended.
+    Without `notebooks` only what gives numbers, and so for runs of images, which the notebooks do not train. `later`
+    holds more rounds of runs, each asked for when the round before it is done. Returns how each task ended.
     """
     check_writable(paths.outputs())
     check_writable(paths.cache())
+    notebooks = notebooks and not runs[0].of_images
     if notebooks:
         _check_notebooks()
     around = environment(threads)

@@ -516,6 +516,22 @@ CHANGED = {
     "switch_by": "phrase",
     "switch_kinds": "all",
     "switch_lexicons": "x",
+    "track": "image-text",
+    "image_encoder": "x",
+    "image_size": 64,
+    "patch_size": 16,
+    "image_folder": "x",
+    "missing_images": "skip",
+    "pictures_train": 1501,
+    "pictures_evaluation": 201,
+    "fusion_layers": 3,
+    "projection": 64,
+    "image_losses": ["contrast"],
+    "caption_contrast": "all",
+    "momentum": 0.5,
+    "queue": 0,
+    "distillation": 0.0,
+    "rerank": 0,
 }
 NEEDED = {"validate_every": {"validation_data": "x"}, "patience": {"validation_data": "x", "validate_every": 5}}
 NEEDED["validation_data"] = {"validate_every": 7}  # fmt: skip
@@ -588,6 +604,27 @@ def test_the_page_of_parameters_lists_each_with_its_default():
             "switch_kinds is mono, but mono is 0.0, so nothing would be switched",
         ),
         ("switch_query_to: ['de', 'de']", "switch_query_to: de stands in the list more than once"),
+        (
+            "track: image-text\nimage_size: 50",
+            "image_size is 50, which patches of 8 pixels do not fill; set image_size to 48",
+        ),
+        ("track: image-text\nqueue: 32", "queue is 32 and batch_size is 64, but the queue takes a whole batch"),
+        ("track: image-text\nbatch_size: 1", "an image is compared with the others of its batch; set batch_size to 2"),
+        ("track: image-text\nmono: 0.0\nvariants: 0.5", "variants is 0.5 and track is image-text"),
+        (
+            "track: image-text\nswitch_probability: 0.5\nswitch_query_to: ['de']",
+            "set switch_probability to 0.0, or track to text",
+        ),
+        ("track: image-text\ncached_texts: 8", "set cached_texts to 0, or track to text"),
+        (
+            "track: image-text\nvalidation_data: 'x'\nvalidate_every: 5",
+            "validation_data is 'x' and track is image-text",
+        ),
+        ("track: image-text\nloss: equation-1", "loss is 'equation-1' and track is image-text"),
+        ("image_losses: []", "image_losses is [], but must be a list of texts of length at least 1"),
+        ("image_losses: ['contrast', 'contrast']", "contrast stands in the list more than once"),
+        ("image_losses: ['captions']", "image_losses holds the text 'captions'"),
+        ("track: images", "must be text or image-text"),
     ],
 )
 def test_what_does_not_go_together(faults, text, said):

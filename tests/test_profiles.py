@@ -13,7 +13,7 @@ from hybridkit import paths
 from hybridkit.cli import main
 from hybridkit.corpora.catalogue import CATALOGUE, split_part
 from hybridkit.languages import TRAINED
-from hybridkit.params import MIXTURE, Parameters, for_run, parse_override, profile_file
+from hybridkit.params import IMAGES, MIXTURE, Parameters, for_run, parse_override, profile_file
 from hybridkit.verdict import published
 from hybridkit.verdict.comparable import training_obstacles
 
@@ -52,7 +52,7 @@ def test_every_line_has_its_reason_and_no_parameter_is_left_to_a_default_unseen(
             named.add(line.split(":")[0])
             assert len(line.partition("  # ")[2]) > 3 or before.startswith("# "), line
     of_mixture = {*MIXTURE, "seed"}
-    assert named >= set(Parameters.model_fields) - of_mixture - MUSEUM - {"contamination_limit"}
+    assert named >= set(Parameters.model_fields) - of_mixture - MUSEUM - {*IMAGES, "contamination_limit"}
 
 
 def test_the_paper_profiles_hold_what_the_paper_states():
@@ -114,7 +114,7 @@ def test_the_loss_bound_that_the_page_names():
 
 def test_the_profiles_are_all_that_ship():
     there = {path.stem for path in (paths.params() / "profiles").glob("*.yaml")}
-    assert there == {"tiny", "laptop", *PAPER, *SMALL}
+    assert there == {"tiny", "tiny-pictures", "small-multi30k", "laptop", *PAPER, *SMALL}
 
 
 def test_the_commands_of_the_page_are_commands_and_its_links_lead_somewhere():

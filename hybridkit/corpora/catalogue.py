@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 class Source:
     """One source of data as `hybridkit data list` shows it.
 
-    `kind` is some of "training pairs", "validation pairs", "benchmark" and "labelled texts", `checksum` says how the
-    content is verified. `loader` names the module that reads it, which has `load_pairs(source, parameters)` for pairs,
-    `load_benchmark(source, parameters, languages=())` for a benchmark and `load_labelled(source, parameters,
-    languages=())` for labelled texts, where () stands for all languages; it may have
+    `kind` is some of "training pairs", "validation pairs", "benchmark", "labelled texts" and "captioned images",
+    `checksum` says how the content is verified. `loader` names the module that reads it, which has
+    `load_pairs(source, parameters)` for pairs, `load_benchmark(source, parameters, languages=())` for a benchmark,
+    `load_labelled(source, parameters, languages=())` for labelled texts, where () stands for all languages, and
+    `load_captioned(source, parameters, split)` for captioned images (`imagetext.sources`); it may have
     `load_key(source, parameters)`, where the content is not decided by the source's files, and
     `fetch_files(source, languages=())`, where the files are not those of `files_of`.
 
@@ -154,6 +155,8 @@ def benchmark(name: str, parameters: "Parameters") -> "Benchmark":
     source, languages = split_part(name)
     if source in CATALOGUE and "benchmark" in CATALOGUE[source].kind:
         return _loader(source).load_benchmark(CATALOGUE[source], parameters, languages)
+    if source in CATALOGUE and "captioned images" in CATALOGUE[source].kind:
+        raise KitError(f'"{name}" is images with captions: only runs whose track is image-text are evaluated on it.')
     if (Path(name) / "queries.jsonl").is_file():
         from hybridkit.corpora.jsonl import read_benchmark
 

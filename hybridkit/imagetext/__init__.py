@@ -1,0 +1,1 @@
+"""Image-text retrieval: images with captions by language, an ALBEF model over them, and what it finds."""
