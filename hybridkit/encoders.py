@@ -217,7 +217,7 @@ def tiny_folder(name: str) -> Path:
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def _word_pieces(vocabulary: dict[str, int] | None = None):
+def word_pieces(pieces: dict[str, int] | None = None):
     """A WordPiece tokenizer that finds the words of Chinese and Thai as it finds those of a long German one.
 
     Accents are kept: stripping them would take the vowel signs from Hindi and Thai. Chinese is not split
@@ -225,13 +225,13 @@ def _word_pieces(vocabulary: dict[str, int] | None = None):
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=400))
+    tokenizer = Tokenizer(models.WordPiece(pieces, unk_token="[UNK]", max_input_chars_per_word=400))
     tokenizer.normalizer = normalizers.BertNormalizer(handle_chinese_chars=False, strip_accents=False, lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     return tokenizer
 
 
-def _vocabulary(texts: list[str]) -> dict[str, int]:
+def vocabulary(texts: list[str]) -> dict[str, int]:
     """Token numbers of a WordPiece trained on the texts; the same texts give the same vocabulary.
 
     Left alone, the library numbers the characters within words in the order of a randomly seeded hash table
@@ -240,7 +240,7 @@ def _vocabulary(texts: list[str]) -> dict[str, int]:
     """
     from tokenizers.trainers import WordPieceTrainer
 
-    tokenizer = _word_pieces()
+    tokenizer = word_pieces()
     characters = tokenizer.normalizer.normalize_str("".join(sorted(set().union(*texts))))
     inner = [f"##{character}" for character in sorted(set(characters) - {" "})]
     trainer = WordPieceTrainer(
@@ -254,9 +254,9 @@ def _tokenizer(texts: list[str]):
     from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = _vocabulary(texts)
-    tokenizer = _word_pieces(vocabulary)
-    ends = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
+    pieces = vocabulary(texts)
+    tokenizer = word_pieces(pieces)
+    ends = [(token, pieces[token]) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), _SPECIAL, strict=True))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=96, **names)
