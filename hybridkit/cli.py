@@ -57,7 +57,7 @@ def _parameter_options(function):
     """Options that choose a run: profile, encoder, and single parameters."""
     for option in (
         click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override one parameter."),
-        click.option("--encoder", help="tiny-mlm, tiny-aligned, a model id, or a folder."),
+        click.option("--encoder", help="tiny-mlm, tiny-aligned, tiny-flores, a model id, or a folder."),
         click.option("--profile", default="tiny", show_default=True, help="A file of params/profiles."),
     ):
         function = option(function)
@@ -102,9 +102,9 @@ def _parameters(profile, mixture, seed, encoder, overrides):
 
 def _whole_path(name: str) -> str:
     from hybridkit.corpora.catalogue import CATALOGUE
-    from hybridkit.encoders import TINY
+    from hybridkit.encoders import OWN
 
-    known = name in CATALOGUE or name in TINY or not name
+    known = name in CATALOGUE or name in OWN or not name
     return name if known or not Path(name).exists() else str(Path(name).absolute())
 
 

@@ -33,6 +33,9 @@ WARM_UP = {
     "seed": 0,
 }
 ALIGN_TEMPERATURE = 0.05
+#: Encoders that are made here: the two of TINY, and tiny-mlm continued on real sentences (`transfer.tiny_flores`).
+FLORES = "tiny-flores"
+OWN = {*TINY, FLORES}
 PoolingMode = Literal["mean", "cls"]
 
 
@@ -41,7 +44,7 @@ def base_encoder(
 ):
     """Load a base encoder as a SentenceTransformer, cosine similarity, with its prompts and maximum length set.
 
-    `name` is "tiny-mlm", "tiny-aligned", a Hugging Face or sentence-transformers id, or a folder. A model
+    `name` is "tiny-mlm", "tiny-aligned", "tiny-flores", a Hugging Face or sentence-transformers id, or a folder. A model
     without a pooling layer gets one: "mean" of the tokens, or the first token ("cls"). Raises KitError if it cannot be
     loaded, with the reason.
     """
@@ -76,6 +79,10 @@ def folder(name: str) -> Path:
     """The folder of an encoder's files: warmed up or downloaded at its first use. KitError where there is none."""
     if name in TINY:
         return tiny_folder(name)
+    if name == FLORES:
+        from hybridkit.transfer import tiny_flores
+
+        return tiny_flores.folder()
     found = hub.folder(name) if is_id(name) else Path(name).expanduser()
     if not found.is_dir():
         raise KitError(f"There is no model folder {name}; give an existing folder or a model id.")
@@ -86,7 +93,7 @@ def is_id(name: str) -> bool:
     """Whether a name stands for a model of the hub, and not for a tiny encoder or a folder."""
     folder = Path(name).expanduser()
     path = folder.is_dir() or folder.is_absolute() or name.startswith(".") or name.count("/") > 1
-    return name not in TINY and not path
+    return name not in OWN and not path
 
 
 def _read(folder: Path, pooling: PoolingMode):
@@ -133,7 +140,7 @@ def repeatable(name: str):
     import torch
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1 if name in TINY else threads)
+    torch.set_num_threads(1 if name in OWN else threads)
     try:
         yield
     finally:
@@ -178,6 +185,10 @@ def content_key(name: str) -> str:
     if name in TINY:
         recipe = (name, TINY_SHAPE, WARM_UP, ALIGN_TEMPERATURE, museum.content_key("train", WARM_UP["exhibits"]))
         return hashlib.sha256(repr(recipe).encode()).hexdigest()
+    if name == FLORES:
+        from hybridkit.transfer import tiny_flores
+
+        return tiny_flores.content_key()
     if is_id(name):
         return hub.revision(name)
     folder = Path(name).expanduser()
@@ -206,7 +217,7 @@ def tiny_folder(name: str) -> Path:
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def _word_pieces(vocabulary: dict[str, int] | None = None):
+def word_pieces(pieces: dict[str, int] | None = None):
     """A WordPiece tokenizer that finds the words of Chinese and Thai as it finds those of a long German one.
 
     Accents are kept: stripping them would take the vowel signs from Hindi and Thai. Chinese is not split
@@ -214,13 +225,13 @@ def _word_pieces(vocabulary: dict[str, int] | None = None):
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=400))
+    tokenizer = Tokenizer(models.WordPiece(pieces, unk_token="[UNK]", max_input_chars_per_word=400))
     tokenizer.normalizer = normalizers.BertNormalizer(handle_chinese_chars=False, strip_accents=False, lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     return tokenizer
 
 
-def _vocabulary(texts: list[str]) -> dict[str, int]:
+def vocabulary(texts: list[str]) -> dict[str, int]:
     """Token numbers of a WordPiece trained on the texts; the same texts give the same vocabulary.
 
     Left alone, the library numbers the characters within words in the order of a randomly seeded hash table
@@ -229,7 +240,7 @@ def _vocabulary(texts: list[str]) -> dict[str, int]:
     """
     from tokenizers.trainers import WordPieceTrainer
 
-    tokenizer = _word_pieces()
+    tokenizer = word_pieces()
     characters = tokenizer.normalizer.normalize_str("".join(sorted(set().union(*texts))))
     inner = [f"##{character}" for character in sorted(set(characters) - {" "})]
     trainer = WordPieceTrainer(
@@ -243,9 +254,9 @@ def _tokenizer(texts: list[str]):
     from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = _vocabulary(texts)
-    tokenizer = _word_pieces(vocabulary)
-    ends = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
+    pieces = vocabulary(texts)
+    tokenizer = word_pieces(pieces)
+    ends = [(token, pieces[token]) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), _SPECIAL, strict=True))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=96, **names)
@@ -279,7 +290,7 @@ def _warm_up_mlm(pairs: TrainingPairs, folder: Path) -> None:
         masked = batch["labels"] != -100
         return torch.nn.functional.cross_entropy(model.cls(hidden[masked]), batch["labels"][masked])
 
-    _optimise(model, loss)
+    optimise(model, loss, WARM_UP["steps"], WARM_UP["learning_rate"])
     _as_sentence_transformer(model.bert, tokenizer, folder)
 
 
@@ -302,17 +313,16 @@ def _warm_up_aligned(pairs: TrainingPairs, folder: Path) -> None:
         a, b = (embed(pairs.passages.texts(languages[i], rows)) for i in (source, target))
         return F.cross_entropy(a @ b.T / ALIGN_TEMPERATURE, torch.arange(len(rows)))
 
-    _optimise(model, loss)
+    optimise(model, loss, WARM_UP["steps"], WARM_UP["learning_rate"])
     model.save_pretrained(str(folder), create_model_card=False)
 
 
-def _optimise(model, loss) -> None:
+def optimise(model, loss, steps: int, learning_rate: float) -> None:
     """AdamW with a linear rise and fall of the learning rate; `loss(step)` draws its own batch."""
     import torch
     from transformers import get_linear_schedule_with_warmup
 
-    steps = WARM_UP["steps"]
-    optimiser = torch.optim.AdamW(model.parameters(), lr=WARM_UP["learning_rate"], weight_decay=0.01)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
     schedule = get_linear_schedule_with_warmup(optimiser, steps // 10, steps)
     model.train()
     for step in range(steps):

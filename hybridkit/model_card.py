@@ -80,9 +80,9 @@ _WARNING = (
 
 
 def _is_lesson(run: "Run") -> bool:
-    from hybridkit.encoders import TINY
+    from hybridkit.encoders import OWN
 
-    return run.parameters.encoder in TINY or "museum" in run.parameters.training_data
+    return run.parameters.encoder in OWN or "museum" in run.parameters.training_data
 
 
 def _mixture(run: "Run") -> str:
@@ -247,7 +247,7 @@ def _metadata(run: "Run", measured: dict) -> str:
 
     from hybridkit import hub
     from hybridkit.corpora.catalogue import CATALOGUE
-    from hybridkit.encoders import TINY
+    from hybridkit.encoders import OWN
 
     p = run.parameters
     hubs = [CATALOGUE[name].hub for name in p.training_data if name in CATALOGUE and CATALOGUE[name].hub]
@@ -256,7 +256,7 @@ def _metadata(run: "Run", measured: dict) -> str:
         library_name=None if run.of_images else "sentence-transformers",
         pipeline_tag=None if run.of_images else "sentence-similarity",
         tags=[*(_TAGS_OF_IMAGES if run.of_images else _TAGS), "arxiv:2408.10536", TAG],
-        base_model=hub.repository(p.encoder) if _base_name(run) == p.encoder and p.encoder not in TINY else None,
+        base_model=hub.repository(p.encoder) if _base_name(run) == p.encoder and p.encoder not in OWN else None,
         datasets=hubs or None,
         model_name=run.title,
         eval_results=_eval_results(measured) or None,

@@ -36,7 +36,7 @@ def test_the_same_texts_give_the_same_vocabulary_in_every_process():
         "encoders.TINY_SHAPE['vocab_size'] = 2500\n"
         "lexicons = sorted((files(museum) / 'lexicons').iterdir())\n"
         "texts = [line for file in lexicons for line in file.read_text('utf-8').splitlines()]\n"
-        "print(sorted(encoders._vocabulary(texts).items()))"
+        "print(sorted(encoders.vocabulary(texts).items()))"
     )
     answers = {subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(3)}
     assert len(answers) == 1
