@@ -64,7 +64,7 @@ class Parameters(BaseModel):
     encoder: str = Field("tiny-mlm", min_length=1, description="tiny-mlm, tiny-aligned, a model id or a folder")
     training_data: _Names = Field(["museum"], description="catalogue names, or JSONL files of pairs")
     benchmarks: _Names = Field(["museum"], description="what is evaluated on: catalogue names or folders")
-    museum_exhibits: int = Field(1500, ge=100, le=50_000, description="exhibits to train on")
+    museum_exhibits: int = Field(1500, ge=100, le=10_000, description="exhibits to train on")
     museum_evaluation_exhibits: int = Field(200, ge=20, le=50_000, description="exhibits never seen in training")
     dataset_temperature: float = Field(1.0, gt=0, description="1 draws datasets by size; higher is more even")
     cross_pairs: Literal["example", "batch"] = Field("example", description="a language pair per example or batch")
@@ -122,7 +122,7 @@ class Parameters(BaseModel):
     missing_images: Literal["refuse", "skip"] = Field(
         "refuse", description="images that cannot be read: refuse or skip"
     )
-    pictures_train: int = Field(1500, ge=100, le=50_000, description="pictures of the museum to train on")
+    pictures_train: int = Field(1500, ge=100, le=10_000, description="pictures of the museum to train on")
     pictures_evaluation: int = Field(200, ge=20, le=5_000, description="pictures never seen in training")
     fusion_layers: int = Field(2, ge=1, description="layers that read text and picture together")
     projection: int = Field(128, ge=1, description="numbers of the vectors that are compared")

@@ -86,21 +86,15 @@ def training_pairs(count: int, with_foils: bool = False) -> "TrainingPairs":
 
 def load_captioned(source: "Source", parameters: "Parameters", split: str) -> "CaptionedImages":
     """For `imagetext.sources`: a split of the size that the parameters ask for; with foils where they are used."""
-    from hybridkit.imagetext.sources import setting
-
-    count = setting(parameters, "pictures_train" if split == "train" else "pictures_evaluation")
+    count = parameters.pictures_train if split == "train" else parameters.pictures_evaluation
     return captioned(split, count, with_foils=split == "evaluation" or parameters.explicit_negatives > 0)
 
 
 def load_pairs(source: "Source", parameters: "Parameters") -> "TrainingPairs":
     """For the catalogue: `training_pairs` of the size that the parameters ask for."""
-    from hybridkit.imagetext.sources import setting
-
-    return training_pairs(setting(parameters, "pictures_train"), parameters.explicit_negatives > 0)
+    return training_pairs(parameters.pictures_train, parameters.explicit_negatives > 0)
 
 
 def load_key(source: "Source", parameters: "Parameters") -> str:
     """For the catalogue: the content of both splits."""
-    from hybridkit.imagetext.sources import setting
-
-    return content_key(setting(parameters, "pictures_train"), setting(parameters, "pictures_evaluation"))
+    return content_key(parameters.pictures_train, parameters.pictures_evaluation)

@@ -15,7 +15,7 @@ from hybridkit.errors import KitError
 from hybridkit.imagetext.captioned import CaptionedImages, make_captioned
 from hybridkit.imagetext.captioned import training_pairs as pairs_of
 from hybridkit.imagetext.images import FileImages, readable
-from hybridkit.imagetext.sources import image_folder, setting
+from hybridkit.imagetext.sources import image_folder
 
 if TYPE_CHECKING:
     from hybridkit.corpora.catalogue import Source
@@ -94,7 +94,7 @@ def captioned(
     `make_captioned`.
     """
     folder = image_folder(source, parameters)
-    rows = readable(source.name, folder, names, setting(parameters, "missing_images"))
+    rows = readable(source.name, folder, names, parameters.missing_images)
     return make_captioned(
         name=source.name,
         licence=source.licence,

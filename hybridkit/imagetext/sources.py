@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from hybridkit.params import Parameters
 
 SPLITS = ("train", "evaluation")
-_DEFAULTS = {"pictures_train": 1500, "pictures_evaluation": 200, "image_folder": "", "missing_images": "refuse"}
 
 
 def captioned(name: str, parameters: "Parameters", split: str) -> "CaptionedImages":
@@ -42,12 +41,7 @@ def named() -> list[str]:
     return [name for name, source in CATALOGUE.items() if "captioned images" in source.kind]
 
 
-def setting(parameters: "Parameters", name: str) -> "int | str":
-    """A parameter of pictures, or its default."""
-    return getattr(parameters, name, _DEFAULTS[name])
-
-
 def image_folder(source: "Source", parameters: "Parameters") -> Path:
     """Where the user has a source's image files: `image_folder`, or `images` among the source's downloads."""
-    folder = setting(parameters, "image_folder")
+    folder = parameters.image_folder
     return Path(folder) if folder else paths.downloads() / source.name / "images"
