@@ -103,6 +103,14 @@ def test_scorers_of_a_run_find_what_its_evaluation_finds(trained, tmp_path, monk
         assert [row[f"R@{k}"] for k in (1, 5, 10)] == [found[f"{direction} R@{k}"] for k in (1, 5, 10)]
 
 
+def test_nothing_is_ranked_anew_by_a_matching_head_that_was_not_trained(folders, small_encoder):
+    run = run_of(small_encoder, image_losses=["contrast"], steps=2)
+    run.train()
+    found, again = work.gold_ranks(run, "museum-pictures")
+    assert again is None and not (run.folder / work.RANKS[1]).exists()
+    assert not [name for name in work.metrics(run)["museum-pictures"]["all languages"] if name.startswith("re-ranked")]
+
+
 def test_a_run_of_images_has_another_key_than_one_of_texts(folders, small_encoder):
     run = run_of(small_encoder)
     assert run.key != Run(run.parameters.model_copy(update={"track": "text"})).key
@@ -126,9 +134,10 @@ def test_what_a_run_of_images_refuses(folders, small_encoder, monkeypatch):
     assert "--cross-encoder is for runs of texts" in CliRunner().invoke(main, command).output
 
 
-def test_the_profile_is_of_images_and_fits_the_papers_mixtures():
+@pytest.mark.parametrize("profile", ["tiny-pictures", "tiny-emoji"])
+def test_the_profile_is_of_images_and_fits_the_papers_mixtures(profile):
     for mixture in ("mono", "cross", "multi", "uniform", "hybrid-0.50", "cross-to-mono"):
-        found = for_run("tiny-pictures", mixture)
+        found = for_run(profile, mixture)
         assert found.track == "image-text" and found.explicit_negatives == 0 and not found.query_prefix
-    lines = (paths.params() / "profiles" / "tiny-pictures.yaml").read_text(encoding="utf-8").splitlines()
+    lines = (paths.params() / "profiles" / f"{profile}.yaml").read_text(encoding="utf-8").splitlines()
     assert all("  # " in line for line in lines)

@@ -63,11 +63,12 @@ def train(run: "Run", on_step: Callable[[int, int], None]) -> dict:
 
 
 def gold_ranks(run: "Run", name: str) -> "tuple[Ranks, Ranks | None]":
-    """Gold ranks on the set `name`, by contrast and re-ranked (None where `rerank` is 0): read, or computed and kept."""
+    """Gold ranks on the set `name`, by contrast and re-ranked (None where nothing is, `_rerank`): read, or computed and
+    kept."""
     from hybridkit.imagetext.evaluation import Ranks
     from hybridkit.ranks import GoldRanks
 
-    wanted = RANKS[: 2 if run.parameters.rerank else 1]
+    wanted = RANKS[: 2 if _rerank(run) else 1]
     folders = [[run.folder / place / f"{name}-{direction}" for direction in DIRECTIONS] for place in wanted]
     try:
         found = [Ranks(*(GoldRanks.open(folder) for folder in pair)) for pair in folders]
@@ -89,8 +90,13 @@ def _evaluated(run: "Run", name: str) -> "list[Ranks]":
     data = evaluation_sets(run)[name]
     both = (run.benchmarks[f"{name}-{direction}"] for direction in DIRECTIONS)
     model = Albef.open(run.folder / "model")
-    found = evaluation.evaluate(model, data, *both, rerank=run.parameters.rerank, system=run.title)
+    found = evaluation.evaluate(model, data, *both, rerank=_rerank(run), system=run.title)
     return [ranks for ranks in found if ranks is not None]
+
+
+def _rerank(run: "Run") -> int:
+    """How many candidates are ranked anew: none by a matching head that was not trained."""
+    return run.parameters.rerank if "matching" in run.parameters.image_losses else 0
 
 
 def metrics(run: "Run") -> dict:
