@@ -61,7 +61,9 @@ class Parameters(BaseModel):
     multi: float = Field(0.0, ge=0, le=1, description="share of batches of same-language pairs, mixed")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="of everything that is drawn at random")
     languages: _Codes = Field(list(TRAINED), description="trained on; quoted codes")
-    encoder: str = Field("tiny-mlm", min_length=1, description="tiny-mlm, tiny-aligned, tiny-flores, a model id or a folder")
+    encoder: str = Field(
+        "tiny-mlm", min_length=1, description="tiny-mlm, tiny-aligned, tiny-flores, a model id or a folder"
+    )
     training_data: _Names = Field(["museum"], description="catalogue names, or JSONL files of pairs")
     benchmarks: _Names = Field(["museum"], description="what is evaluated on: catalogue names or folders")
     museum_exhibits: int = Field(1500, ge=100, le=10_000, description="exhibits to train on")
