@@ -30,14 +30,17 @@ EMBEDDINGS = ("as trained", "centred")
 
 
 def scopes(gold: GoldRanks, trained: Sequence[str]) -> dict[str, list[str]]:
-    """The languages of each scope that the benchmark has, of queries or candidates; one without candidates is left out."""
+    """The languages of each scope that the benchmark has, of queries or candidates.
+
+    A scope with queries alone is over these and all candidates (`ranks.chosen`), so that nothing of it is monolingual.
+    """
     known = gold.languages
     found = {
         "training languages": [code for code in known if code in trained],
         "all languages": known,
         "unseen languages": [code for code in known if code not in trained],
     }
-    return {scope: codes for scope, codes in found.items() if set(codes) & set(gold.pools)}
+    return {scope: codes for scope, codes in found.items() if codes}
 
 
 def measure(gold: GoldRanks, trained: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -192,15 +192,18 @@ class Chosen:
 
 
 def chosen(gold: GoldRanks, languages: Sequence[str] | None) -> Chosen:
-    """Restrict queries and candidates to `languages` (None: all); KitError names a language that occurs in neither."""
+    """Restrict queries and candidates to `languages` (None: all); KitError names a language that occurs in neither.
+
+    Where no candidate is in one of them, as with Swahili questions of AfriQA, the queries alone are restricted.
+    """
     if languages is None:
         return Chosen(gold.pools, int(gold.pool_sizes.sum()), slice(None))
     known = gold.languages
     if isinstance(languages, str) or not set(languages) <= set(known):
         raise KitError(f"The languages {languages!r} are not all in {gold.benchmark}: list some of {', '.join(known)}.")
-    pools = tuple(language for language in gold.pools if language in languages)
+    pools = tuple(language for language in gold.pools if language in languages) or gold.pools
     asked = np.isin(gold.query_languages, list(languages))[gold.gold_query]
-    sizes = gold.pool_sizes[[language in languages for language in gold.pools]]
+    sizes = gold.pool_sizes[[language in pools for language in gold.pools]]
     return Chosen(pools, int(sizes.sum()), np.flatnonzero(asked & np.isin(gold.gold_language, pools)))
 
 

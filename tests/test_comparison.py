@@ -58,6 +58,7 @@ def test_scopes_split_the_languages(gold):
     assert found["unseen languages"] == ["el", "vi"] and len(found["all languages"]) == 11
     assert sorted(found["training languages"]) == sorted(trained)
     assert "unseen languages" not in comparison.scopes(gold, gold.pools)
+    assert "training languages" not in comparison.scopes(gold, ["sw"])
 
 
 def test_figures_of_runs_are_collected_with_the_baseline(outputs, gold):

@@ -203,6 +203,18 @@ def test_settings_that_a_benchmark_lacks():
     found = summary(gold)
     assert found["cross-lingual mAP"] == found["multilingual mAP"] == 1
     assert np.isnan(found["monolingual mAP"]) and np.isnan(found["rank distance"])
-    assert table(gold, ["yo"]).empty and np.isnan(list(summary(gold, ["yo"]).values())).all()
+    assert table(gold, ["en"]).empty and np.isnan(list(summary(gold, ["en"]).values())).all()
     with pytest.raises(KitError, match="en, yo"):
         table(gold, ["de"])
+
+
+def test_languages_without_passages_restrict_the_queries_alone():
+    """Yoruba and Swahili questions over English passages: those in Swahili meet every passage."""
+    scores = np.array([[0.9, 0.1, 0.2], [0.3, 0.4, 0.8], [0.5, 0.6, 0.7]])
+    gold = from_scores(scores, stand_in(["yo", "sw", "sw"], ["en"] * 3, {(0, 0), (1, 1), (2, 2)}))
+    found = table(gold, ["sw"])
+    assert found[["setting", "query_language", "pool"]].to_numpy().tolist() == [
+        ["cross-lingual", "sw", "en"], ["multilingual", "sw", "all"]
+    ]  # fmt: skip
+    assert found["mAP"].tolist() == [0.75, 0.75]  # ranks 2 and 1
+    assert summary(gold, ["sw"])["cross-lingual mAP"] == 0.75 and summary(gold)["cross-lingual mAP"] == 0.875
