@@ -66,7 +66,7 @@ class Parameters(BaseModel):
     )
     training_data: _Names = Field(["museum"], description="catalogue names, or JSONL files of pairs")
     benchmarks: _Names = Field(["museum"], description="what is evaluated on: catalogue names or folders")
-    museum_exhibits: int = Field(1500, ge=100, le=10_000, description="exhibits to train on")
+    museum_exhibits: int = Field(1500, ge=100, le=50_000, description="exhibits to train on")
     museum_evaluation_exhibits: int = Field(200, ge=20, le=50_000, description="exhibits never seen in training")
     dataset_temperature: float = Field(1.0, gt=0, description="1 draws datasets by size; higher is more even")
     cross_pairs: Literal["example", "batch"] = Field("example", description="a language pair per example or batch")

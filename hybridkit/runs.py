@@ -74,8 +74,10 @@ class Run:
         p = self.parameters
         names = [*p.training_data, *p.benchmarks, *filter(None, [p.validation_data])]
         contents = [*(catalogue.content_key(name, p) for name in names), encoders.content_key(p.encoder)]
-        if self.of_images and p.image_encoder != "tiny-vit":
-            contents.append(encoders.content_key(p.image_encoder))
+        if self.of_images:
+            from hybridkit.imagetext import tiny_vit
+
+            contents.append(tiny_vit.content_key(p.image_encoder, p.image_size, p.patch_size))
         return contents
 
     @property

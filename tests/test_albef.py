@@ -1,6 +1,7 @@
 """ALBEF: what it makes of images and texts, what each loss moves, that it is saved, trained and resumed exactly."""
 
 import json
+import shutil
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 from hybridkit import encoders
 from hybridkit.corpora.pairs import make_pairs
 from hybridkit.errors import KitError
-from hybridkit.imagetext import losses, rendering, training, vision
+from hybridkit.imagetext import losses, rendering, tiny_vit, training, vision
 from hybridkit.imagetext.albef import Albef, Design
 from hybridkit.imagetext.fusion import Fusion
 from hybridkit.imagetext.texts import complete_vocabulary, tokenised, two_captions
@@ -76,7 +77,7 @@ def tiny_pictures(tmp_path_factory):
     """A vision transformer of one layer, 16 numbers wide, and a cache for the pixels."""
     changed = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vision, "_TINY_SHAPE", vision._TINY_SHAPE | changed)
+        patch.setattr(tiny_vit, "SHAPE", tiny_vit.SHAPE | changed)
         patch.setenv("HYBRIDKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 
@@ -95,7 +96,7 @@ def pairs(tmp_path_factory):
 def settings(encoder, **changes):
     small = {
         "track": "image-text", "encoder": str(encoder), "languages": ["en", "de"], "batch_size": 4, "steps": 12,
-        "max_length": 16, "image_size": 32, "patch_size": 16, "projection": 8, "fusion_layers": 1, "queue": 8,
+        "max_length": 16, "image_encoder": "tiny-vit-random", "image_size": 32, "patch_size": 16, "projection": 8, "fusion_layers": 1, "queue": 8,
         "momentum": 0.5, "explicit_negatives": 0, "checkpoint_every": 4, "query_prefix": "", "passage_prefix": "",
         "temperature": 0.07, "learning_rate": 5e-3,
     }  # fmt: skip
@@ -382,8 +383,30 @@ def test_several_processes_are_refused(pairs, encoder, tmp_path, monkeypatch):
         train(pairs, tmp_path, encoder)
 
 
+def test_the_tiny_transformer_is_warmed_up_once_on_what_pictures_show(own_cache, monkeypatch):
+    monkeypatch.setattr(tiny_vit, "WARM_UP", tiny_vit.WARM_UP | {"pictures": 64, "steps": 60, "batch_size": 16})
+    seen, optimise = [], encoders.optimise
+
+    def watched(model, loss, *settings):
+        optimise(model, lambda step: seen.append(loss(step)) or seen[-1], *settings)
+
+    monkeypatch.setattr(encoders, "optimise", watched)
+    place = tiny_vit.folder(16, 8)
+    weights = (place / "model.safetensors").read_bytes()
+    made = place.stat().st_mtime_ns
+    assert tiny_vit.folder(16, 8) == place and place.stat().st_mtime_ns == made
+    assert len(seen) == 60 and seen[-1].item() < 0.9 * seen[0].item()
+    assert torch.equal(*(vision.base("tiny-vit", 16, 8).embeddings.position_embeddings for _ in range(2)))
+    shutil.rmtree(place)
+    assert (tiny_vit.folder(16, 8) / "model.safetensors").read_bytes() == weights
+    keys = [tiny_vit.content_key("tiny-vit", *sizes) for sizes in ((16, 8), (16, 4), (32, 8))]
+    assert len({*keys, tiny_vit.content_key("tiny-vit-random", 16, 8)}) == 4
+    monkeypatch.setattr(tiny_vit, "WARM_UP", tiny_vit.WARM_UP | {"steps": 61})
+    assert tiny_vit.content_key("tiny-vit", 16, 8) not in keys
+
+
 def test_pictures_of_another_size_than_a_ready_encoder_takes_are_refused(tmp_path):
-    vision.base("tiny-vit", 32, 16).save_pretrained(tmp_path)
+    vision.base("tiny-vit-random", 32, 16).save_pretrained(tmp_path)
     found = vision.base(str(tmp_path), 32, 16)
     assert found.config.image_size == 32
     with pytest.raises(KitError, match="takes pictures of 32 pixels in patches of 16"):

@@ -44,7 +44,7 @@ def test_every_command_has_help(command):
         (["sweep", "--seeds", "0;1"], "write whole numbers with commas between them"),
         (["evaluate", "--model", "x", "--benchmark", "xquadr"], 'perhaps "xquad-r"'),
         (["data", "show", "museum", "--language", "xx"], "no 'xx'"),
-        (["data", "show", "xquad-r", "--review"], "Only the museum has a review sheet"),
+        (["data", "show", "xquad-r", "--review"], "Only museum and museum-pictures have a review sheet"),
         (["data", "fetch", "squid"], 'perhaps "squad"'),
         (["train", "--set", 'training_data=["none.jsonl"]'], "neither in the catalogue nor a file"),
         (["evaluate", "--model", "x", "--benchmark", "museum", "--trained", "en,xx"], "--trained names 'xx'"),

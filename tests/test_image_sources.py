@@ -41,6 +41,8 @@ class Settings:
     """Parameters of a run, as far as a source asks for them."""
 
     explicit_negatives = 0
+    image_folder = ""
+    missing_images = "refuse"
     languages = ("en", "de")
 
     def __init__(self, **changes):

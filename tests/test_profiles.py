@@ -114,7 +114,7 @@ def test_the_loss_bound_that_the_page_names():
 
 def test_the_profiles_are_all_that_ship():
     there = {path.stem for path in (paths.params() / "profiles").glob("*.yaml")}
-    assert there == {"tiny", "tiny-pictures", "small-multi30k", "laptop", *PAPER, *SMALL}
+    assert there == {"tiny", "tiny-pictures", "tiny-emoji", "small-multi30k", "laptop", *PAPER, *SMALL}
 
 
 def test_the_commands_of_the_page_are_commands_and_its_links_lead_somewhere():

@@ -1,22 +1,19 @@
-"""The picture's encoder: a small vision transformer made here, or a public one by id or folder."""
+"""The picture's encoder: a small vision transformer made here, warmed up or not, or a public one by id or folder."""
 
 from transformers import ViTConfig, ViTModel
 
 from hybridkit import encoders
 from hybridkit.errors import KitError
-
-#: The one that is trained from random weights, with the runs on a CPU.
-TINY = "tiny-vit"
-_TINY_SHAPE = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
-_TINY_SHAPE |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+from hybridkit.imagetext import tiny_vit
+from hybridkit.imagetext.tiny_vit import RANDOM, TINY
 
 
 def base(name: str, image_size: int, patch_size: int) -> ViTModel:
     """The encoder that a run starts from; KitError for one that takes pictures or patches of another size."""
-    if name == TINY:
-        return made(_TINY_SHAPE | {"image_size": image_size, "patch_size": patch_size})
+    if name == RANDOM:
+        return made(tiny_vit.SHAPE | {"image_size": image_size, "patch_size": patch_size})
     encoders.quiet()
-    folder = encoders.folder(name)
+    folder = tiny_vit.folder(image_size, patch_size) if name == TINY else encoders.folder(name)
     try:
         config = ViTConfig.from_pretrained(folder)
         encoders.check_complete(ViTModel, folder)
