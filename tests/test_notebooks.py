@@ -14,7 +14,7 @@ from hybridkit.params import notebook_cell
 
 HOME = Path(__file__).parents[1]
 NAMES = [sweep.DATA_NOTEBOOK, *sweep.RUN_NOTEBOOKS, *sweep.LAST_NOTEBOOKS]
-NAMES += ["09_code_switching"]  # of a neighbour of the mixtures: read by itself, not executed in a sweep
+NAMES += ["09_code_switching", "11_transfer"]  # read by themselves, not executed in a sweep
 HEAVY = re.compile(r"^\s*(?:import|from)\s+(?:torch|sentence_transformers|transformers)\b", re.M)
 
 

@@ -36,7 +36,7 @@ def main(seeds=range(3)) -> None:
             base += [run] if shown else []
     rows += comparison.baseline_rows(base[0], "lexical")
     for path in reference.FOLDER.glob("*"):
-        if path.name != "study":  # of tools/make_study.py
+        if path.name != "study" and not path.name.startswith("transfer"):  # of make_study.py and make_transfer.py
             remove(path)
     reference.FOLDER.mkdir(exist_ok=True)
     table = pd.DataFrame(rows)

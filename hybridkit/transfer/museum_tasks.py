@@ -4,6 +4,7 @@ Inference: a premise states one fact of an exhibit. The same fact in other words
 place it is contradicted; another fact of the same exhibit is neutral. Topics: a sentence belongs to the department
 that keeps the exhibit's object. Heads are trained on exhibits of the training split and tested on the evaluation
 split, which shares no person and no combination of object, material and town with it.
+The sentences of the evaluation split with their translations are a benchmark of parallel sentences, too.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,13 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
+from hybridkit.corpora.benchmark import Benchmark
 from hybridkit.corpora.museum import LICENCE
 from hybridkit.languages import XQUAD_R
 from hybridkit.museum.lexicon import Lexicon, lexicon
 from hybridkit.museum.world import Exhibit, generate
 from hybridkit.streams import Stream
+from hybridkit.transfer import parallel
 from hybridkit.transfer.tasks import Labelled, Part, make_labelled, part
 
 if TYPE_CHECKING:
@@ -62,6 +65,13 @@ def topics(train: int = TRAIN, test: int = 1000, languages: Sequence[str] = XQUA
             texts = [lexicon(code).sentence(e, kind) for e, kind in zip(exhibits, kinds, strict=True)]
             parts[code, split] = part(texts, labels)
     return make_labelled("museum-topics", LICENCE, tuple(DEPARTMENTS), parts)
+
+
+def sentences(exhibits: int = 50, languages: Sequence[str] = XQUAD_R) -> Benchmark:
+    """All facts of exhibits of the evaluation split as parallel sentences (`parallel.benchmark`), six an exhibit."""
+    facts = [(exhibit, kind) for exhibit in generate("evaluation", exhibits) for kind in exhibit.facts]
+    texts = {code: [lexicon(code).sentence(*fact) for fact in facts] for code in languages}
+    return parallel.benchmark("museum-sentences", LICENCE, [f"{e.id}:{kind}" for e, kind in facts], texts)
 
 
 def _splits(train: int, test: int) -> dict[str, list[Exhibit]]:

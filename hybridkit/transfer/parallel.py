@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from hybridkit import bias, metrics
 from hybridkit.corpora.benchmark import Benchmark, make_benchmark
 from hybridkit.errors import KitError
+from hybridkit.ranks import GoldRanks
 
 
 def benchmark(name: str, licence: str, ids: Sequence[str], texts: Mapping[str, Sequence[str]]) -> Benchmark:
@@ -32,3 +34,14 @@ def benchmark(name: str, licence: str, ids: Sequence[str], texts: Mapping[str, S
         candidate_languages=languages,
         relevance=[(query, f"{code}:{one}") for query, _, _, one in rows for code in texts],
     )
+
+
+def figures(gold: GoldRanks) -> dict[str, float]:
+    """What parallel sentences tell of an encoder, from its gold ranks: mAP of the three settings, rank distance and chance.
+
+    "monolingual mAP" (1 unless queries and documents have different prompts), "cross-lingual mAP", "multilingual mAP",
+    "rank distance" as in `metrics.summary`, and "chance distance", the rank distance of a list in random order.
+    """
+    found = metrics.summary(gold)
+    kept = [*(f"{setting} mAP" for setting in metrics.SETTINGS), "rank distance"]
+    return {name: found[name] for name in kept} | {"chance distance": float(bias.rank_distance(gold)["chance"].mean())}
