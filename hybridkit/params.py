@@ -117,7 +117,9 @@ class Parameters(BaseModel):
     switch_kinds: Literal["mono", "all"] = Field("mono", description="batches that are switched: mono or all")
     switch_lexicons: str = Field("museum", min_length=1, description="museum, or a folder of MUSE-format lexicons")
     track: Literal["text", "image-text"] = Field("text", description="text, or image-text for an ALBEF")
-    image_encoder: str = Field("tiny-vit", min_length=1, description="tiny-vit, a model id of a ViT or a folder")
+    image_encoder: str = Field(
+        "tiny-vit", min_length=1, description="tiny-vit, tiny-vit-random, a model id of a ViT or a folder"
+    )
     image_size: int = Field(48, ge=8, description="pixels of a side of a picture")
     patch_size: int = Field(8, ge=2, description="pixels of a side of a patch, which must divide image_size")
     image_folder: str = Field("", description="the folder of the images of a public source")

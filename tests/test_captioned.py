@@ -27,7 +27,7 @@ from hybridkit.pictures.drawing import draw
 from hybridkit.pictures.scene import foils, scenes
 from hybridkit.sampling import BatchPlan
 
-SMALL = SimpleNamespace(pictures_train=30, pictures_evaluation=12, explicit_negatives=0)
+SMALL = SimpleNamespace(track="image-text", pictures_train=30, pictures_evaluation=12, explicit_negatives=0)
 
 
 def drawn(count=3, split="train"):
@@ -172,6 +172,8 @@ class TestPairs:
         with_foils = SimpleNamespace(**vars(SMALL) | {"explicit_negatives": 1})
         assert len(catalogue.training_pairs("museum-pictures", with_foils).negatives) >= 150
         assert len(list((own_cache / "pictures").glob("*/about.json"))) == 2
+        with pytest.raises(KitError, match="this is a run of texts: take a profile of images"):
+            catalogue.training_pairs("museum-pictures", SimpleNamespace(**vars(SMALL) | {"track": "text"}))
         key = catalogue.content_key("museum-pictures", SMALL)
         other = SimpleNamespace(**vars(SMALL) | {"pictures_evaluation": 13})
         assert key == catalogue.content_key("museum-pictures", SMALL) != catalogue.content_key("museum-pictures", other)

@@ -93,7 +93,7 @@ class TestReal:
         assert min(np.abs(known - one).mean(axis=1).min() for one in asked) >= emoji.NEAR
 
     def test_pairs(self, real):
-        pairs = catalogue.training_pairs("emoji", Parameters())
+        pairs = catalogue.training_pairs("emoji", Parameters(track="image-text"))
         assert pairs.languages == CODES and len(pairs) == len(emoji.captioned("train"))
         assert pairs.folder.name == f"emoji-{catalogue.content_key('emoji', Parameters())[:16]}"
 

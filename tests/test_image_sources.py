@@ -40,6 +40,7 @@ def pictures(source, names, shade=0):
 class Settings:
     """Parameters of a run, as far as a source asks for them."""
 
+    track = "image-text"
     explicit_negatives = 0
     image_folder = ""
     missing_images = "refuse"

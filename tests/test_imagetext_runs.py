@@ -16,7 +16,7 @@ from hybridkit.runs import Run, read_manifest
 
 SMALL = {
     "pictures_train": 100, "pictures_evaluation": 20, "batch_size": 8, "steps": 4, "queue": 16, "image_size": 16,
-    "image_encoder": "tiny-vit-random", "patch_size": 8, "max_length": 16, "image_losses": ["contrast", "matching"], "checkpoint_every": 2, "rerank": 2,
+    "image_encoder": "tiny-vit-random", "patch_size": 8, "max_length": 64, "image_losses": ["contrast", "matching"], "checkpoint_every": 2, "rerank": 2,
     "languages": ["de", "en"],
 }  # fmt: skip
 

@@ -73,8 +73,8 @@ def _read() -> dict[str, Source]:
 
 
 CATALOGUE: dict[str, Source] = _read()
-
-
+#: In the kind of sources that runs of images read, and no run of texts.
+_IMAGES = "captioned images"
 # Test sets that are not in the catalogue, by the names that people give them, and what speaks against each.
 _TEST_SETS = {
     "xquad": "its questions are those of XQuAD-R",
@@ -118,6 +118,11 @@ def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
     that is neither, and for a test set.
     """
     if name in CATALOGUE and "pairs" in CATALOGUE[name].kind:
+        if _IMAGES in CATALOGUE[name].kind and parameters.track != "image-text":
+            raise KitError(
+                f'"{name}" holds images with captions, and this is a run of texts: take a profile of images, such as '
+                "tiny-pictures, or other training_data."
+            )
         return _loader(name).load_pairs(CATALOGUE[name], parameters)
     if _holds_pairs(name):
         from hybridkit.corpora.pairs import TrainingPairs
@@ -127,7 +132,7 @@ def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
         from hybridkit.corpora.jsonl import read_pairs
 
         return read_pairs(name)
-    write = f"write {_named('training pairs')}, or the path of a .jsonl file"
+    write = f"write {_named('training pairs', but=_IMAGES)}, or the path of a .jsonl file"
     if reason := _test_set(name):
         raise KitError(
             f'"{name}" cannot be trained on, it is a test set ({reason}, and every result on it would be void): {write} '
@@ -247,8 +252,9 @@ def _loader(name: str) -> ModuleType:
     return import_module(CATALOGUE[name].loader)
 
 
-def _named(kind: str) -> str:
-    return " or ".join(f'"{name}"' for name, source in CATALOGUE.items() if kind in source.kind)
+def _named(kind: str, but: str = "") -> str:
+    found = [name for name, one in CATALOGUE.items() if kind in one.kind and not (but and but in one.kind)]
+    return " or ".join(f'"{name}"' for name in found)
 
 
 def _nearest(name: str) -> str:
