@@ -1,6 +1,6 @@
 """The catalogue of sources, and the one way from a name in the parameters to its data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
@@ -28,7 +28,7 @@ class Source:
 
     `kind` is some of "training pairs", "validation pairs", "benchmark", "captioned images" and "labelled texts",
     `checksum` says how the content is verified. `loader` names the module that reads it, which has
-    `load_pairs(source, parameters)` for pairs, `load_benchmark(source, parameters, languages=())` for a benchmark and
+    `load_pairs(source, parameters)` for pairs, `load_benchmark(source, parameters, languages=())` for a benchmark,
     `load_labelled(source, parameters, languages=())` for labelled texts, where () stands for all languages, and
     `load_captioned(source, parameters, split)` for captioned images (`imagetext.sources`); it may have
     `load_key(source, parameters)`, where the content is not decided by the source's files, and
@@ -74,7 +74,7 @@ def _read() -> dict[str, Source]:
 
 CATALOGUE: dict[str, Source] = _read()
 #: In the kind of sources that runs of images read, and no run of texts.
-_IMAGES = "captioned images"
+IMAGES = "captioned images"
 # Test sets that are not in the catalogue, by the names that people give them, and what speaks against each.
 _TEST_SETS = {
     "xquad": "its questions are those of XQuAD-R",
@@ -118,7 +118,7 @@ def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
     that is neither, and for a test set.
     """
     if name in CATALOGUE and "pairs" in CATALOGUE[name].kind:
-        if _IMAGES in CATALOGUE[name].kind and parameters.track != "image-text":
+        if IMAGES in CATALOGUE[name].kind and parameters.track != "image-text":
             raise KitError(
                 f'"{name}" holds images with captions, and this is a run of texts: take a profile of images, such as '
                 "tiny-pictures, or other training_data."
@@ -132,13 +132,13 @@ def training_pairs(name: str, parameters: "Parameters") -> "TrainingPairs":
         from hybridkit.corpora.jsonl import read_pairs
 
         return read_pairs(name)
-    write = f"write {_named('training pairs', but=_IMAGES)}, or the path of a .jsonl file"
+    write = f"write {_named('training pairs', but=IMAGES)}, or the path of a .jsonl file"
     if reason := _test_set(name):
         raise KitError(
             f'"{name}" cannot be trained on, it is a test set ({reason}, and every result on it would be void): {write} '
             "under training_data, and test sets under benchmarks alone."
         )
-    raise KitError(f'"{name}" is no training data: {write}{_nearest(name)}.')
+    raise KitError(f'"{name}" is no training data: {write}{nearest(name)}.')
 
 
 def _test_set(name: str) -> str:
@@ -160,7 +160,7 @@ def benchmark(name: str, parameters: "Parameters") -> "Benchmark":
     source, languages = split_part(name)
     if source in CATALOGUE and "benchmark" in CATALOGUE[source].kind:
         return _loader(source).load_benchmark(CATALOGUE[source], parameters, languages)
-    if source in CATALOGUE and "captioned images" in CATALOGUE[source].kind:
+    if source in CATALOGUE and IMAGES in CATALOGUE[source].kind:
         raise KitError(f'"{name}" is images with captions: only runs whose track is image-text are evaluated on it.')
     if (Path(name) / "queries.jsonl").is_file():
         from hybridkit.corpora.jsonl import read_benchmark
@@ -168,7 +168,7 @@ def benchmark(name: str, parameters: "Parameters") -> "Benchmark":
         return read_benchmark(name)
     raise KitError(
         f'"{name}" is no benchmark: write {_named("benchmark")}, or the path of a folder that holds queries.jsonl, '
-        f"candidates.jsonl and relevance.jsonl{_nearest(name)}."
+        f"candidates.jsonl and relevance.jsonl{nearest(name)}."
     )
 
 
@@ -180,7 +180,7 @@ def labelled(name: str, parameters: "Parameters") -> "Labelled":
     source, languages = split_part(name)
     if source in CATALOGUE and "labelled texts" in CATALOGUE[source].kind:
         return _loader(source).load_labelled(CATALOGUE[source], parameters, languages)
-    raise KitError(f'"{name}" is no task with labelled texts: write {_named("labelled texts")}{_nearest(name)}.')
+    raise KitError(f'"{name}" is no task with labelled texts: write {_named("labelled texts")}{nearest(name)}.')
 
 
 def content_key(name: str, parameters: "Parameters") -> str:
@@ -198,7 +198,7 @@ def content_key(name: str, parameters: "Parameters") -> str:
     found = content_hash(Path(name) / "about.json" if _holds_pairs(name) else Path(name), "*.jsonl")
     if not found:
         raise KitError(
-            f'"{name}" is neither in the catalogue nor a file or folder of JSONL; give its path{_nearest(name)}.'
+            f'"{name}" is neither in the catalogue nor a file or folder of JSONL; give its path{nearest(name)}.'
         )
     return found
 
@@ -214,7 +214,7 @@ def fetch(name: str, accept_licence: bool = False, languages: Sequence[str] = ()
 
     base, chosen = split_part(name)
     if base not in CATALOGUE:
-        raise KitError(f'"{name}" is not in the catalogue ({", ".join(CATALOGUE)}){_nearest(name)}.')
+        raise KitError(f'"{name}" is not in the catalogue ({", ".join(CATALOGUE)}){nearest(name)}.')
     source = CATALOGUE[base]
     languages = chosen or _held_of(source, languages)
     if not source.url and not source.hub and not source.by_hand:
@@ -257,6 +257,7 @@ def _named(kind: str, but: str = "") -> str:
     return " or ".join(f'"{name}"' for name in found)
 
 
-def _nearest(name: str) -> str:
-    near = get_close_matches(name.lower(), CATALOGUE, n=1)
+def nearest(name: str, known: Iterable[str] = CATALOGUE) -> str:
+    """What a wrong name may have been meant for, as the end of a sentence; "" where nothing is near."""
+    near = get_close_matches(name.lower(), list(known), n=1)
     return f'; perhaps "{near[0]}"' if near else ""

@@ -1,12 +1,11 @@
 """From a name in the parameters to images with captions, as `corpora.catalogue` does for texts."""
 
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridkit import paths
-from hybridkit.corpora.catalogue import CATALOGUE
+from hybridkit.corpora.catalogue import CATALOGUE, IMAGES, nearest
 from hybridkit.errors import KitError
 
 if TYPE_CHECKING:
@@ -27,9 +26,7 @@ def captioned(name: str, parameters: "Parameters", split: str) -> "CaptionedImag
     if split not in SPLITS:
         raise KitError(f"Images have the splits {SPLITS[0]} and {SPLITS[1]}, not {split!r}.")
     if name not in named():
-        near = get_close_matches(name.lower(), named(), n=1)
-        hint = f'; perhaps "{near[0]}"' if near else ""
-        raise KitError(f'"{name}" has no images with captions: write {", ".join(named())}{hint}.')
+        raise KitError(f'"{name}" has no images with captions: write {", ".join(named())}{nearest(name, named())}.')
     source = CATALOGUE[name]
     if split == "train" and "pairs" not in source.kind:
         raise KitError(f'"{name}" cannot be trained on, it is a test set: name it under benchmarks alone.')
@@ -38,7 +35,7 @@ def captioned(name: str, parameters: "Parameters", split: str) -> "CaptionedImag
 
 def named() -> list[str]:
     """The sources with images and captions."""
-    return [name for name, source in CATALOGUE.items() if "captioned images" in source.kind]
+    return [name for name, source in CATALOGUE.items() if IMAGES in source.kind]
 
 
 def image_folder(source: "Source", parameters: "Parameters") -> Path:

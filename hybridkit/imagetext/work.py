@@ -65,19 +65,17 @@ def train(run: "Run", on_step: Callable[[int, int], None]) -> dict:
 def gold_ranks(run: "Run", name: str) -> "tuple[Ranks, Ranks | None]":
     """Gold ranks on the set `name`, by contrast and re-ranked (None where nothing is, `_rerank`): read, or computed and
     kept."""
-    from hybridkit.imagetext.evaluation import Ranks
-    from hybridkit.ranks import GoldRanks
+    from hybridkit.imagetext.evaluation import opened
 
-    wanted = RANKS[: 2 if _rerank(run) else 1]
-    folders = [[run.folder / place / f"{name}-{direction}" for direction in DIRECTIONS] for place in wanted]
+    places = [run.folder / place for place in RANKS[: 2 if _rerank(run) else 1]]
     try:
-        found = [Ranks(*(GoldRanks.open(folder) for folder in pair)) for pair in folders]
+        found = [opened(place, name) for place in places]
     except KitError:  # not all there, or damaged
         found = _evaluated(run, name)
-        for ranks, pair in zip(found, folders, strict=True):
-            for one, folder in zip(ranks, pair, strict=True):
-                shutil.rmtree(folder, ignore_errors=True)
-                one.save(folder)
+        for ranks, place in zip(found, places, strict=True):
+            for one, direction in zip(ranks, DIRECTIONS, strict=True):
+                shutil.rmtree(place / f"{name}-{direction}", ignore_errors=True)
+                one.save(place / f"{name}-{direction}")
     return found[0], found[1] if len(found) > 1 else None
 
 
