@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -204,13 +204,22 @@ def tiny_folder(name: str) -> Path:
 
     if name not in TINY:
         raise KitError(f"{name!r} is no tiny encoder; there are {' and '.join(TINY)}.")
-    folder = paths.cache() / "encoders" / f"{name}-{content_key(name)[:16]}"
+
+    def make(stage: Path) -> None:
+        pairs = museum.training_pairs(WARM_UP["exhibits"])
+        _warm_up_mlm(pairs, stage) if name == "tiny-mlm" else _warm_up_aligned(pairs, stage)
+
+    return made_once(name, content_key(name), make)
+
+
+def made_once(name: str, key: str, make: Callable[[Path], None]) -> Path:
+    """The cached folder of a tiny encoder, by its name and what decides its weights; `make` writes it at first use."""
+    folder = paths.cache() / "encoders" / f"{name}-{key[:16]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
-            pairs = museum.training_pairs(WARM_UP["exhibits"])
-            with files.written_whole(folder) as stage, repeatable(name):
-                _warm_up_mlm(pairs, stage) if name == "tiny-mlm" else _warm_up_aligned(pairs, stage)
+            with files.written_whole(folder) as stage, repeatable("tiny-mlm"):
+                make(stage)
     return folder
 
 

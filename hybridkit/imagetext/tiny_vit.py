@@ -8,10 +8,8 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
-from hybridkit import encoders, paths
-from hybridkit.files import written_whole
+from hybridkit import encoders
 from hybridkit.imagetext.images import DrawnImages, normalised, reader
 from hybridkit.pictures.scene import ATTRIBUTES, VALUES, scenes
 from hybridkit.streams import Stream
@@ -38,14 +36,9 @@ def content_key(name: str, image_size: int, patch_size: int) -> str:
 
 def folder(image_size: int, patch_size: int) -> Path:
     """The folder of the weights, made at first use and shared by all runs."""
-    place = paths.cache() / "encoders" / f"{TINY}-{content_key(TINY, image_size, patch_size)[:16]}"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_suffix(".lock")):
-        if not place.exists():
-            encoders.quiet()
-            with written_whole(place) as stage, encoders.repeatable("tiny-mlm"):
-                _warmed_up(image_size, patch_size).save_pretrained(stage)
-    return place
+    encoders.quiet()
+    key = content_key(TINY, image_size, patch_size)
+    return encoders.made_once(TINY, key, lambda stage: _warmed_up(image_size, patch_size).save_pretrained(stage))
 
 
 def _warmed_up(image_size: int, patch_size: int):

@@ -11,9 +11,8 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
-from hybridkit import encoders, files, paths
+from hybridkit import encoders
 from hybridkit.corpora import sib_200
 from hybridkit.languages import XQUAD_R
 from hybridkit.streams import Stream
@@ -31,14 +30,12 @@ def content_key() -> str:
 
 def folder() -> Path:
     """The folder of the encoder, made at first use and shared by all runs; SIB-200 is downloaded for it if need be."""
-    place = paths.cache() / "encoders" / f"tiny-flores-{content_key()[:16]}"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_suffix(".lock")):
-        if not place.exists():
-            texts = [[text for _, text in sib_200.sentences(code, "train").values()] for code in XQUAD_R]
-            with files.written_whole(place) as stage, encoders.repeatable("tiny-mlm"):
-                _make(texts).save_pretrained(str(stage), create_model_card=False)
-    return place
+
+    def make(stage: Path) -> None:
+        texts = [[text for _, text in sib_200.sentences(code, "train").values()] for code in XQUAD_R]
+        _make(texts).save_pretrained(str(stage), create_model_card=False)
+
+    return encoders.made_once(encoders.FLORES, content_key(), make)
 
 
 def _make(texts: list[list[str]]):
