@@ -1,5 +1,6 @@
 """Runs of images: trained, audited, evaluated and finished as runs of texts are, and what they refuse."""
 
+import importlib.util
 import json
 
 import pandas as pd
@@ -9,7 +10,7 @@ from click.testing import CliRunner
 from hybridkit import encoders, paths, sweep
 from hybridkit.cli import main
 from hybridkit.errors import KitError
-from hybridkit.imagetext import evaluation, fico, work
+from hybridkit.imagetext import evaluation, fico, shipped, work
 from hybridkit.imagetext.albef import Albef
 from hybridkit.params import Parameters, for_run
 from hybridkit.runs import Run, read_manifest
@@ -109,6 +110,27 @@ def test_nothing_is_ranked_anew_by_a_matching_head_that_was_not_trained(folders,
     found, again = work.gold_ranks(run, "museum-pictures")
     assert again is None and not (run.folder / work.RANKS[1]).exists()
     assert not [name for name in work.metrics(run)["museum-pictures"]["all languages"] if name.startswith("re-ranked")]
+
+
+def test_a_finished_run_is_seen_more_closely(trained, tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("make_imagetext", paths.home() / "tools" / "make_imagetext.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.setattr(fico, "TIMED", 2)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "shipped")
+    run, _ = trained
+    with pytest.raises(KitError, match="is no finished run"):
+        tool.make_closer(tmp_path)
+    assert sweep.execute_run(run.parameters.model_dump(), sweep.environment(1), notebooks=False).state in (
+        "finished",
+        "skipped",
+    )
+    tool.make_closer(run.final, "de")
+    found = shipped.closer()
+    assert found.about["key"] == run.key and found.about["language"] == "de" and found.about["images"] == 20
+    assert set(found.losses["name"]) == {"contrast", "matching"} and found.losses["step"].max() == 4
+    assert len(found.foils) == 11 * 6 and len(found.scorers) == 6
+    assert found.attend(2, "zh")[1].shape[1:] == (2, 2)
 
 
 def test_a_run_of_images_has_another_key_than_one_of_texts(folders, small_encoder):
