@@ -139,6 +139,7 @@ class Parameters(BaseModel):
     momentum: float = Field(0.995, ge=0, lt=1, description="of the slow copies; 0 for the model itself")
     queue: int = Field(512, ge=0, description="earlier images, and their captions, in the contrast; 0 for none")
     distillation: float = Field(0.4, ge=0, lt=1, description="share of the slow copies' belief in the targets")
+    contrast_first: float = Field(0.0, ge=0, lt=1, description="share of the steps in which contrast is trained alone")
     rerank: int = Field(16, ge=0, description="candidates that the matching head ranks anew; 0 for none")
 
     @model_validator(mode="after")

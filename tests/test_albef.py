@@ -15,7 +15,7 @@ from hybridkit.errors import KitError
 from hybridkit.imagetext import losses, rendering, tiny_vit, training, vision
 from hybridkit.imagetext.albef import Albef, Design
 from hybridkit.imagetext.fusion import Fusion
-from hybridkit.imagetext.texts import complete_vocabulary, tokenised, two_captions
+from hybridkit.imagetext.texts import complete_vocabulary, tokenised, two_captions, whole_words
 from hybridkit.params import Parameters
 from hybridkit.sampling import BatchPlan
 
@@ -157,8 +157,6 @@ def test_fusion_reads_a_picture_of_another_width():
     assert states.shape == (2, 5, 16) and maps.shape == (2, 5, 7)
     plain, none = fusion(text, mask, image)
     assert none is None and torch.allclose(plain, states, atol=1e-6)
-    first, map_of_first = fusion(text, mask, image, maps=True, first=True)
-    assert torch.allclose(first, states[:, :1], atol=1e-6) and torch.allclose(map_of_first, maps[:, :1], atol=1e-6)
     assert not torch.allclose(fusion(text, mask, image.flip(0))[0], states, atol=1e-3)
 
 
@@ -176,6 +174,34 @@ def test_unknown_words_become_known_and_nothing_else_changes(encoder):
     complete_vocabulary(again.tokenizer, again[0].model, [unknown, known])
     assert np.array_equal(again.encode(unknown), text.encode(unknown))
     assert complete_vocabulary(again.tokenizer, again[0].model, [unknown]) == []
+
+
+def test_frequent_words_become_whole(encoder):
+    text = encoders.load(str(encoder))
+    known, frequent, rare = "clock", "redclock", "clockred"
+    captions = [f"{known} {frequent.title()}."] * 4 + [known] * 795 + [rare]
+    pieces = {word: text.tokenizer.tokenize(word) for word in (known, frequent, rare)}
+    assert len(pieces[known]) == 1 and len(pieces[frequent]) > 1 and len(pieces[rare]) > 1
+    before, inside = text.encode([known, rare]), text.tokenizer.tokenize(f"{frequent}{known}")
+    assert whole_words(text.tokenizer, text[0].model, [captions]) == [frequent]  # 4 of 800 are just enough, 1 is not
+    assert text.tokenizer.tokenize(f"{frequent.upper()}, {rare}") == [frequent, ",", *pieces[rare]]
+    assert text.tokenizer.tokenize(f"{frequent}{known}") == inside  # a part of another word is none
+    assert np.array_equal(text.encode([known, rare]), before)
+    assert whole_words(text.tokenizer, text[0].model, [captions]) == []
+    again = encoders.load(str(encoder))
+    torch.manual_seed(5)  # what else was drawn decides nothing
+    assert whole_words(again.tokenizer, again[0].model, [[known], captions]) == [frequent]
+    assert np.array_equal(again.encode(frequent), text.encode(frequent))
+
+
+def test_only_tiny_encoders_get_words_and_only_of_their_languages(encoder, monkeypatch):
+    captions = {"en": ["Pqrs."], "de": ["Stuv."], "es": ["Vwxy."]}
+    asked = settings(encoder, languages=["en", "de"])
+    plain = Albef.from_parameters(asked, captions).tokenizer
+    monkeypatch.setattr(encoders, "OWN", {str(encoder)})
+    found = Albef.from_parameters(asked, captions).tokenizer
+    assert {*found.get_vocab()} - {*plain.get_vocab()} == {"pqrs", "stuv"}
+    assert plain.unk_token_id not in found("Vwxy.")["input_ids"]
 
 
 def test_two_captions_of_an_image():
@@ -351,6 +377,32 @@ def stop_at(last):
 
 def weights(folder):
     return load_file(folder / "model" / "model.safetensors")
+
+
+def weights_of(pairs, encoder, folder, **changes):
+    train(pairs, folder, encoder, **changes)
+    return weights(folder)
+
+
+def test_contrast_first_and_then_all(pairs, encoder, tmp_path):
+    """The heads of the fusion are as drawn until their losses count, also where training is taken up before that."""
+    half, often = (
+        {"contrast_first": 0.5, "steps": 12, "image_losses": ["contrast", "matching"]},
+        {"checkpoint_every": 3},
+    )
+    train(pairs, tmp_path / "whole", encoder, **half | often)
+    told = json.loads((tmp_path / "whole" / training.LOSSES).read_text())
+    assert min(step for step, _ in told["matching"]) > 6 >= min(step for step, _ in told["contrast"])
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, tmp_path / "halves", encoder, stop_at(5), **half | often)
+    train(pairs, tmp_path / "halves", encoder, **half | often)
+    whole, halves = weights(tmp_path / "whole"), weights(tmp_path / "halves")
+    assert all(torch.equal(whole[name], halves[name]) for name in whole)
+    alone = weights_of(pairs, encoder, tmp_path / "alone", **half | {"image_losses": ["matching"]})
+    drawn = made(encoder, **half).state_dict()
+    assert not torch.equal(
+        alone["reader.match.weight"], drawn["reader.match.weight"]
+    )  # with no contrast none comes first
 
 
 def test_training_lowers_the_losses_and_is_resumed_exactly(pairs, encoder, tmp_path):

@@ -531,6 +531,7 @@ CHANGED = {
     "momentum": 0.5,
     "queue": 0,
     "distillation": 0.0,
+    "contrast_first": 0.25,
     "rerank": 0,
 }
 NEEDED = {"validate_every": {"validation_data": "x"}, "patience": {"validation_data": "x", "validate_every": 5}}

@@ -1,7 +1,7 @@
 """ALBEF (arXiv 2107.07651) with a multilingual text side: encoders, fusion, heads, their slow copies and the queue."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from hybridkit.errors import KitError
 from hybridkit.imagetext import losses, vision
 from hybridkit.imagetext.fusion import Fusion
 from hybridkit.imagetext.momentum import EMPTY, Queue, follow, slow_copy
-from hybridkit.imagetext.texts import complete_vocabulary, tokenised
+from hybridkit.imagetext.texts import complete_vocabulary, tokenised, whole_words
 from hybridkit.params import Parameters
 from hybridkit.streams import Stream
 
@@ -87,8 +87,9 @@ class Reader(nn.Module):
         self.word_bias = nn.Parameter(torch.zeros(words))
 
     def matched(self, images: Tensor, texts: Tensor, mask: Tensor) -> Tensor:
-        """Logits (n, 2), "no match" and "match", of pairs of states."""
-        return self.match(self.fusion(texts, mask, images, first=True)[0][:, 0])
+        """Logits (n, 2), "no match" and "match", of pairs of states, from the mean over the words that have read the picture."""
+        states, counted = self.fusion(texts, mask, images)[0], mask[..., None].to(texts.dtype)
+        return self.match((states * counted).sum(1) / counted.sum(1))
 
     def found_words(self, images: Tensor, texts: Tensor, mask: Tensor, hidden: Tensor, words: Tensor) -> Tensor:
         """Logits (hidden places, vocabulary) of the words that stand where `hidden` (n, tokens) is true."""
@@ -126,11 +127,16 @@ class Albef(nn.Module):
             )
 
     @classmethod
-    def from_parameters(cls, parameters: Parameters, texts: Sequence[str]) -> "Albef":
-        """The untrained model of a run; `texts`: all captions that its vocabulary shall cover."""
+    def from_parameters(cls, parameters: Parameters, captions: Mapping[str, Sequence[str]]) -> "Albef":
+        """The untrained model of a run; `captions`: all that its vocabulary shall cover, by language.
+
+        Of the languages that a tiny encoder is trained on, frequent words become tokens (`texts.whole_words`).
+        """
         p = parameters
         text = encoders.base_encoder(p.encoder, p.max_length, pooling=p.pooling)
-        complete_vocabulary(text.tokenizer, text[0].model, texts)
+        complete_vocabulary(text.tokenizer, text[0].model, [one for texts in captions.values() for one in texts])
+        if p.encoder in encoders.OWN:
+            whole_words(text.tokenizer, text[0].model, [captions[code] for code in p.languages if code in captions])
         return cls(Design.of(p), text, vision.base(p.image_encoder, p.image_size, p.patch_size))
 
     def save_pretrained(self, folder: str | Path, create_model_card: bool = False) -> None:
@@ -206,12 +212,13 @@ class Albef(nn.Module):
 
     # The losses of a batch
 
-    def forward(self, batch: dict, alpha: float = 0.0) -> dict[str, Tensor]:
-        """The losses of a batch by name, of those that the design asks for: `training.collate` tells what is in it.
+    def forward(self, batch: dict, alpha: float = 0.0, wanted: Sequence[str] = ()) -> dict[str, Tensor]:
+        """The losses of a batch by name, `wanted` ones or those that the design asks for: `training.Collator` tells what
+        is in it.
 
         `alpha` is the share of the slow copies' belief in the targets. Moves the slow copies and the queue.
         """
-        wanted = self.design.image_losses
+        wanted = wanted or self.design.image_losses
         with torch.no_grad():
             self.temperature.clamp_(COLDEST, WARMEST)
         slow = self._slow(batch)

@@ -1,6 +1,19 @@
 """Transformer layers that read a picture while they read a text."""
 
 from torch import Tensor, nn
+from torch.nn import functional
+
+
+class _Gated(nn.Module):
+    """A feed-forward part with a gate (GEGLU, arXiv 2002.05202): to compare two things it takes their products."""
+
+    def __init__(self, width: int, inner: int):
+        super().__init__()
+        self.up, self.down = nn.Linear(width, 2 * inner), nn.Linear(inner, width)
+
+    def forward(self, states: Tensor) -> Tensor:
+        gate, kept = self.up(states).chunk(2, dim=-1)
+        return self.down(functional.gelu(gate) * kept)
 
 
 class _Layer(nn.Module):
@@ -11,14 +24,11 @@ class _Layer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         self.words = nn.MultiheadAttention(width, heads, batch_first=True)
         self.picture = nn.MultiheadAttention(width, heads, kdim=image_width, vdim=image_width, batch_first=True)
-        self.inner = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
+        self.inner = _Gated(width, inner)
 
-    def forward(
-        self, text: Tensor, padding: Tensor, image: Tensor, maps: bool, first: bool
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, text: Tensor, padding: Tensor, image: Tensor, maps: bool) -> tuple[Tensor, Tensor | None]:
         normed = self.norms[0](text)
-        asked, text = (normed[:, :1], text[:, :1]) if first else (normed, text)
-        text = text + self.words(asked, normed, normed, key_padding_mask=padding, need_weights=False)[0]
+        text = text + self.words(normed, normed, normed, key_padding_mask=padding, need_weights=False)[0]
         read, attention = self.picture(self.norms[1](text), image, image, need_weights=maps)
         text = text + read
         return text + self.inner(self.norms[2](text)), attention
@@ -32,16 +42,13 @@ class Fusion(nn.Module):
         self.layers = nn.ModuleList(_Layer(width, image_width, heads, inner) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(
-        self, text: Tensor, mask: Tensor, image: Tensor, maps: bool = False, first: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, text: Tensor, mask: Tensor, image: Tensor, maps: bool = False) -> tuple[Tensor, Tensor | None]:
         """States (n, tokens, width) of texts that have read their pictures, and where they looked.
 
         `text` (n, tokens, width) and its `mask` (n, tokens), 0 for padding; `image` (n, patches, image_width). The second
-        is the attention of the last layer (n, tokens, patches), the mean of its heads, with `maps`, else None. With
-        `first` both are of the first token alone (n, 1, ...), for which the last layer has little to do.
+        is the attention of the last layer (n, tokens, patches), the mean of its heads, with `maps`, else None.
         """
         attention = None
-        for number, layer in enumerate(self.layers, start=1):
-            text, attention = layer(text, mask == 0, image, maps, first and number == len(self.layers))
+        for layer in self.layers:
+            text, attention = layer(text, mask == 0, image, maps)
         return self.norm(text), attention

@@ -1,5 +1,6 @@
-"""The text side: a tokenizer that knows every character of the captions, and which captions of an image are shown."""
+"""The text side: a tokenizer that knows the words of the captions, and which captions of an image are shown."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _ROUNDS = 3  # one has sufficed wherever it was tried
+#: A word that stands in at least one of so many captions is frequent.
+FREQUENT = 200
 
 
 def two_captions(first: str, second: str, *draw: object) -> tuple[str, str]:
@@ -55,6 +58,28 @@ def complete_vocabulary(tokenizer, model, texts: Iterable[str]) -> list[str]:
     return added
 
 
+def whole_words(tokenizer, model, captions: Iterable[Sequence[str]]) -> list[str]:
+    """Make frequent words tokens of their own where a tokenizer cuts them, and give the model a vector for each; those
+    words.
+
+    `captions`: texts by language. For a tiny encoder alone, whose vocabulary comes of other texts: a public one knows the
+    pieces of words well. Frequent is what stands in at least one of `FREQUENT` captions of a language. The same captions
+    give the same numbers and vectors.
+    """
+    back, found = tokenizer.backend_tokenizer, set()
+    for texts in captions:
+        counted: Counter[str] = Counter()
+        for text in texts:
+            counted.update(
+                {word for word, _ in back.pre_tokenizer.pre_tokenize_str(back.normalizer.normalize_str(text))}
+            )
+        frequent = (word for word, count in counted.items() if count * FREQUENT >= len(texts))
+        found |= {word for word in frequent if len(tokenizer.tokenize(word)) > 1}
+    _add(tokenizer, sorted(found), single_word=True)
+    _add_vectors(model, tokenizer)
+    return sorted(found)
+
+
 def _unknown(tokenizer, words: list[str]) -> list[str]:
     """The words that hold something unknown."""
     encoded = tokenizer(words)["input_ids"] if words else []
@@ -74,11 +99,11 @@ def _lacking(tokenizer, words: list[str]) -> set[str]:
     return {c for c in found if not c.isspace() and not (c in vocabulary and f"##{c}" in vocabulary)}
 
 
-def _add(tokenizer, characters: list[str]) -> list[str]:
+def _add(tokenizer, tokens: list[str], single_word: bool = False) -> list[str]:
     from tokenizers import AddedToken
 
-    tokenizer.add_tokens([AddedToken(character, normalized=True) for character in characters])
-    return characters
+    tokenizer.add_tokens([AddedToken(token, normalized=True, single_word=single_word) for token in tokens])
+    return tokens
 
 
 def _add_vectors(model, tokenizer) -> None:

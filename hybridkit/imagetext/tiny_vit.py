@@ -18,7 +18,7 @@ from hybridkit.streams import Stream
 TINY, RANDOM = "tiny-vit", "tiny-vit-random"
 SHAPE = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
 SHAPE |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-WARM_UP = {"recipe": 2, "pictures": 3000, "steps": 400, "batch_size": 64, "learning_rate": 1e-3}
+WARM_UP = {"recipe": 3, "pictures": 10_000, "steps": 2400, "batch_size": 32, "learning_rate": 2e-3}
 
 
 def content_key(name: str, image_size: int, patch_size: int) -> str:

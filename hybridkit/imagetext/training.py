@@ -90,13 +90,15 @@ class Collator:
 class _Trainer(training.InPlanOrder, Trainer):
     """The library's trainer on the sum of ALBEF's losses; tells each of them beside the sum."""
 
-    def __init__(self, distillation: float, batches: int, **settings):
+    def __init__(self, distillation: float, contrast_first: float, batches: int, **settings):
         super().__init__(**settings)
         self.distillation, self.rise = distillation, max(1.0, _RISE * batches)
+        self.alone = round(contrast_first * batches)
         self.parts: dict[str, list[float]] = {}
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        found = model(inputs, alpha=self.distillation * min(1.0, inputs["step"] / self.rise))
+        wanted = ("contrast",) if inputs["step"] < self.alone else ()
+        found = model(inputs, alpha=self.distillation * min(1.0, inputs["step"] / self.rise), wanted=wanted)
         for name, loss in found.items():
             self.parts.setdefault(name, []).append(loss.item())
         return sum(found.values())
@@ -129,6 +131,7 @@ def _trainer(
     batches = parameters.steps * parameters.gradient_accumulation
     trainer = _Trainer(
         parameters.distillation,
+        parameters.contrast_first if "contrast" in parameters.image_losses else 0.0,
         batches,
         model=model,
         args=arguments,
@@ -140,6 +143,10 @@ def _trainer(
     return trainer
 
 
-def every_caption(data: Sequence["CaptionedImages"]) -> list[str]:
-    """All captions of some sets of images in all their languages, also those that are not trained on."""
-    return [text for one in data for code in sorted(one.captions) for texts in one.captions[code] for text in texts]
+def every_caption(data: Sequence["CaptionedImages"]) -> dict[str, list[str]]:
+    """All captions of some sets of images by language, also of those that are not trained on."""
+    found: dict[str, list[str]] = {}
+    for one in data:
+        for code in sorted(one.captions):
+            found.setdefault(code, []).extend(text for texts in one.captions[code] for text in texts)
+    return found
