@@ -75,7 +75,11 @@ def test_every_template_is_used():
         for kind in world.KINDS:
             for part in ("sentences", "questions"):
                 count = len(lexicon(code).data["facts"][kind][part])
-                drawn = {Stream("template", e.id, kind, part, code).integer(count) for e in made if kind in e.facts}
+                drawn = {
+                    Stream("template", e.id, kind, part, code).integer(count)
+                    for e in made
+                    if kind in e.facts
+                }
                 assert drawn == set(range(count))
 
 

@@ -41,6 +41,8 @@ CALLED = {
     "without queue": {"queue": 0},
     "captions contrasted in all kinds": {"caption_contrast": "all"},
     "captions contrasted in none": {"caption_contrast": "none"},
+    "matching from the first step": {"contrast_first": 0.0},
+    "with a queue": {"queue": 512},
     "with masked words": {"image_losses": ["contrast", "matching", "masked-words"]},
     "with a foil": {"explicit_negatives": 1},
     "without foils": {"explicit_negatives": 0},
