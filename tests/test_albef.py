@@ -194,14 +194,24 @@ def test_frequent_words_become_whole(encoder):
     assert np.array_equal(again.encode(frequent), text.encode(frequent))
 
 
+def test_frequent_words_hide_no_character_that_was_added(encoder):
+    """Chinese: 左边 alone, and within what has no spaces, where the tokenizer takes no single word."""
+    text, captions = encoders.load(str(encoder)), ["左边。", "画面左边有红钟。"]
+    complete_vocabulary(text.tokenizer, text[0].model, captions)
+    before = [text.tokenizer.tokenize(caption) for caption in captions]
+    whole_words(text.tokenizer, text[0].model, [captions])
+    assert [text.tokenizer.tokenize(caption) for caption in captions] == before
+    assert not any(text.tokenizer.unk_token in tokens for tokens in before)
+
+
 def test_only_tiny_encoders_get_words_and_only_of_their_languages(encoder, monkeypatch):
-    captions = {"en": ["Pqrs."], "de": ["Stuv."], "es": ["Vwxy."]}
+    captions = {"en": ["Clockclock."], "de": ["Redclock."], "es": ["Clockred Wxyz."]}
     asked = settings(encoder, languages=["en", "de"])
     plain = Albef.from_parameters(asked, captions).tokenizer
     monkeypatch.setattr(encoders, "OWN", {str(encoder)})
     found = Albef.from_parameters(asked, captions).tokenizer
-    assert {*found.get_vocab()} - {*plain.get_vocab()} == {"pqrs", "stuv"}
-    assert plain.unk_token_id not in found("Vwxy.")["input_ids"]
+    assert {*found.get_vocab()} - {*plain.get_vocab()} == {"clockclock", "redclock"}
+    assert plain.unk_token_id not in found("Clockred Wxyz.")["input_ids"]
 
 
 def test_two_captions_of_an_image():

@@ -67,6 +67,8 @@ def whole_words(tokenizer, model, captions: Iterable[Sequence[str]]) -> list[str
     give the same numbers and vectors.
     """
     back, found = tokenizer.backend_tokenizer, set()
+    # Where words are written without spaces, one that held such a character would hide it within a longer word.
+    characters = {token for token in tokenizer.get_added_vocab() if len(token) == 1}
     for texts in captions:
         counted: Counter[str] = Counter()
         for text in texts:
@@ -74,7 +76,7 @@ def whole_words(tokenizer, model, captions: Iterable[Sequence[str]]) -> list[str
                 {word for word, _ in back.pre_tokenizer.pre_tokenize_str(back.normalizer.normalize_str(text))}
             )
         frequent = (word for word, count in counted.items() if count * FREQUENT >= len(texts))
-        found |= {word for word in frequent if len(tokenizer.tokenize(word)) > 1}
+        found |= {word for word in frequent if not characters & {*word} and len(tokenizer.tokenize(word)) > 1}
     _add(tokenizer, sorted(found), single_word=True)
     _add_vectors(model, tokenizer)
     return sorted(found)
