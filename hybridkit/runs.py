@@ -75,9 +75,9 @@ class Run:
         names = [*p.training_data, *p.benchmarks, *filter(None, [p.validation_data])]
         contents = [*(catalogue.content_key(name, p) for name in names), encoders.content_key(p.encoder)]
         if self.of_images:
-            from hybridkit.imagetext import tiny_vit
+            from hybridkit.imagetext import tiny_vit, work
 
-            contents.append(tiny_vit.content_key(p.image_encoder, p.image_size, p.patch_size))
+            contents += [tiny_vit.content_key(p.image_encoder, p.image_size, p.patch_size), f"recipe {work.RECIPE}"]
         return contents
 
     @property

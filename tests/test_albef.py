@@ -214,6 +214,28 @@ def test_only_tiny_encoders_get_words_and_only_of_their_languages(encoder, monke
     assert plain.unk_token_id not in found("Clockred Wxyz.")["input_ids"]
 
 
+def test_characters_and_words_begin_apart(encoder):
+    text = encoders.load(str(encoder))
+    old = len(text.tokenizer)
+    complete_vocabulary(text.tokenizer, text[0].model, ["左右"])
+    whole_words(text.tokenizer, text[0].model, [["redclock", "clockred"]])
+    rows = text[0].model.get_input_embeddings().weight[old:].tolist()
+    assert len(rows) == 4 == len({tuple(row) for row in rows})
+
+
+@pytest.mark.parametrize(
+    ("changes", "batches"),
+    [
+        ({"contrast_first": 0.25, "steps": 8}, 2),
+        ({"contrast_first": 0.5, "steps": 3, "gradient_accumulation": 2}, 4),
+        ({"contrast_first": 0.9, "steps": 4}, 3),
+        ({"contrast_first": 0.5, "steps": 8, "image_losses": ["matching"]}, 0),
+    ],
+)
+def test_contrast_comes_first_for_whole_steps_and_not_for_all(changes, batches):
+    assert training._alone(settings("x", **changes)) == batches
+
+
 def test_two_captions_of_an_image():
     one, other = "a\nb\nc", "d\ne"
     for place in range(20):

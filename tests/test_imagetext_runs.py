@@ -163,3 +163,10 @@ def test_the_profile_is_of_images_and_fits_the_papers_mixtures(profile):
         assert found.track == "image-text" and found.explicit_negatives == 0 and not found.query_prefix
     lines = (paths.params() / "profiles" / f"{profile}.yaml").read_text(encoding="utf-8").splitlines()
     assert all("  # " in line for line in lines)
+
+
+def test_another_recipe_is_another_run(folders, small_encoder, monkeypatch):
+    before = run_of(small_encoder).key
+    assert run_of(small_encoder).key == before
+    monkeypatch.setattr(work, "RECIPE", work.RECIPE + 1)
+    assert run_of(small_encoder).key != before

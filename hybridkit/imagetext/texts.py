@@ -78,7 +78,7 @@ def whole_words(tokenizer, model, captions: Iterable[Sequence[str]]) -> list[str
         frequent = (word for word, count in counted.items() if count * FREQUENT >= len(texts))
         found |= {word for word in frequent if not characters & {*word} and len(tokenizer.tokenize(word)) > 1}
     _add(tokenizer, sorted(found), single_word=True)
-    _add_vectors(model, tokenizer)
+    _add_vectors(model, tokenizer, seed=1)  # else words would begin where characters do
     return sorted(found)
 
 
@@ -108,7 +108,7 @@ def _add(tokenizer, tokens: list[str], single_word: bool = False) -> list[str]:
     return tokens
 
 
-def _add_vectors(model, tokenizer) -> None:
+def _add_vectors(model, tokenizer, seed: int = 0) -> None:
     """Rows for the new tokens, drawn with the spread that BERT begins with, the same whatever was drawn before."""
     import torch
 
@@ -118,5 +118,5 @@ def _add_vectors(model, tokenizer) -> None:
     model.resize_token_embeddings(new, mean_resizing=False)
     weight = model.get_input_embeddings().weight
     with torch.no_grad():
-        drawn = torch.randn(new - old, weight.shape[1], generator=torch.Generator().manual_seed(0))
+        drawn = torch.randn(new - old, weight.shape[1], generator=torch.Generator().manual_seed(seed))
         weight[old:] = (0.02 * drawn).to(weight)

@@ -88,12 +88,12 @@ class Collator:
 
 
 class _Trainer(training.InPlanOrder, Trainer):
-    """The library's trainer on the sum of ALBEF's losses; tells each of them beside the sum."""
+    """The library's trainer on the sum of ALBEF's losses, in the first `alone` batches on the contrast; tells each loss
+    beside the sum."""
 
-    def __init__(self, distillation: float, contrast_first: float, batches: int, **settings):
+    def __init__(self, distillation: float, batches: int, alone: int, **settings):
         super().__init__(**settings)
-        self.distillation, self.rise = distillation, max(1.0, _RISE * batches)
-        self.alone = round(contrast_first * batches)
+        self.distillation, self.rise, self.alone = distillation, max(1.0, _RISE * batches), alone
         self.parts: dict[str, list[float]] = {}
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -131,8 +131,8 @@ def _trainer(
     batches = parameters.steps * parameters.gradient_accumulation
     trainer = _Trainer(
         parameters.distillation,
-        parameters.contrast_first if "contrast" in parameters.image_losses else 0.0,
         batches,
+        _alone(parameters),
         model=model,
         args=arguments,
         train_dataset=Dataset.from_dict({"slot": range(batches * plan.batch_size)}),
@@ -141,6 +141,14 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _alone(parameters: Parameters) -> int:
+    """Batches of the contrast alone: those of whole steps, and never of all, or matching would be trained in none."""
+    if "contrast" not in parameters.image_losses:
+        return 0
+    steps = min(round(parameters.contrast_first * parameters.steps), parameters.steps - 1)
+    return steps * parameters.gradient_accumulation
 
 
 def every_caption(data: Sequence["CaptionedImages"]) -> dict[str, list[str]]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Where a run of images keeps its gold ranks: those by contrast, and those re-ranked by the matching head.
 RANKS = ("ranks", "ranks-reranked")
+#: How a model is made of its parameters, for the key of its run: raised with every change that gives other weights.
+RECIPE = 2
 #: The two directions, as they end the names of benchmarks: images ask for captions, captions ask for images.
 DIRECTIONS = ("i2t", "t2i")
 
