@@ -1,22 +1,18 @@
 """The page of findings: its tables are those of the shipped studies, and every figure of its prose stands in one."""
 
-import importlib.util
 import re
-from pathlib import Path
 
+import page_tools
 import pandas as pd
 import pytest
+from page_tools import figures
 
-TOOL = Path(__file__).parents[1] / "tools" / "make_findings.py"
 pytestmark = pytest.mark.filterwarnings("ignore::hybridkit.errors.KitWarning")  # mixtures with fewer seeds
 
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("make_findings", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return page_tools.load("make_findings")
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +24,6 @@ def test_tables_are_those_of_the_shipped_studies(tool, page):
     found = tool.tables()
     assert tool.with_tables(page, found) == page, "run python tools/make_findings.py"
     assert set(re.findall(r"<!-- table: (.+?) -->", page)) == set(found)
-
-
-def figures(text):
-    """What looks like a measured figure: with three decimals, or with a comma in the thousands."""
-    return set(re.findall(r"(?<![\w.])\d*\.\d{3}\b|\b\d{1,3},\d{3}\b", text))
 
 
 #: Sizes of the data, which docs/data.md and docs/measurements.md tell too, and chance levels.

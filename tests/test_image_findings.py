@@ -1,29 +1,25 @@
 """The runs of images that ship: read, whole, and the tables of docs/image-findings.md made of them."""
 
-import importlib.util
 import json
 import re
-from pathlib import Path
 
 import numpy as np
+import page_tools
 import pandas as pd
 import pytest
+from page_tools import figures
 
 from hybridkit.errors import KitError
 from hybridkit.imagetext import shipped
 from hybridkit.params import for_run
 from hybridkit.runs import Run
 
-TOOL = Path(__file__).parents[1] / "tools" / "make_imagetext.py"
 SCOPES = ("training languages", "all languages", "unseen languages")
 
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("make_imagetext", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return page_tools.load("make_imagetext")
 
 
 @pytest.fixture
@@ -152,11 +148,6 @@ def test_the_run_seen_more_closely_is_whole():
     assert found.foils["contrast"].between(0, 1).all() and {"contrast", "matching"} <= set(found.losses["name"])
     tokens, maps = found.attend(1, "en")
     assert len(tokens) == len(maps) and (maps.sum(axis=(1, 2)) <= 1.01).all()
-
-
-def figures(text):
-    """What looks like a measured figure: with three decimals, or with a comma in the thousands."""
-    return set(re.findall(r"(?<![\w.])\d*\.\d{3}\b|\b\d{1,3},\d{3}\b", text))
 
 
 def test_the_page_has_the_tables_of_what_ships(tool):

@@ -1,8 +1,8 @@
 """Runs of images: trained, audited, evaluated and finished as runs of texts are, and what they refuse."""
 
-import importlib.util
 import json
 
+import page_tools
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -113,9 +113,7 @@ def test_nothing_is_ranked_anew_by_a_matching_head_that_was_not_trained(folders,
 
 
 def test_a_finished_run_is_seen_more_closely(trained, tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("make_imagetext", paths.home() / "tools" / "make_imagetext.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = page_tools.load("make_imagetext")
     monkeypatch.setattr(fico, "TIMED", 2)
     monkeypatch.setattr(shipped, "FOLDER", tmp_path / "shipped")
     run, _ = trained

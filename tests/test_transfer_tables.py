@@ -1,29 +1,19 @@
 """The tables of transfer that ship: whole, told by their runs, and those of docs/transfer.md."""
 
-import importlib.util
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
+import page_tools
 import pandas as pd
 import pytest
 
 from hybridkit.languages import XQUAD_R
 from hybridkit.transfer import figures, heads, shipped
 
-TOOLS = Path(__file__).parents[1] / "tools"
-
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("make_transfer", TOOLS / "make_transfer.py")
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(TOOLS))
-        spec.loader.exec_module(module)
-    sys.modules.pop("make_findings", None)
-    return module
+    return page_tools.load("make_transfer")
 
 
 @pytest.fixture(scope="module")
